@@ -1,0 +1,32 @@
+# One command each to set up, run, test and check; CI calls the same.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: setup run test unit lint format bench clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.txt requirements-dev.txt pyproject.toml scripts/setup.sh
+	PYTHON="$(PYTHON)" sh scripts/setup.sh
+	touch $(STAMP)
+
+run: setup
+	sh scripts/run.sh $(ARGS)
+
+test: setup
+	sh scripts/test_packages.sh
+	$(BIN)/python -m pytest $(ARGS)
+
+unit: setup
+	$(BIN)/python -m pytest tests/unit tests/contract tests/architecture $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .

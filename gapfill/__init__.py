@@ -1,0 +1,1 @@
+"""Historic and current AWS prices: pulled, kept, measured for holes, turned into features."""

@@ -1,0 +1,1 @@
+"""A market that speaks AWS's own protocol: simulated, or replayed from real history."""

@@ -1,0 +1,1 @@
+"""The server: the API, its deployments, and the rooms behind them."""

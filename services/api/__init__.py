@@ -1,0 +1,1 @@
+"""HTTP and WebSocket routers, one per noun: they translate and delegate."""

@@ -1,0 +1,1 @@
+"""Thin Ray Serve and actor shells over the plain classes of the other rooms."""

@@ -1,0 +1,1 @@
+"""Model versions: taken in safely, kept, loaded as scorers, lent to requests."""

@@ -1,0 +1,1 @@
+"""What must survive a restart and be shared by processes: documents, logs, leases."""
