@@ -1,31 +1,32 @@
 """What can go wrong in the server's own rooms; none of it knows HTTP.
 
-    ServerError
-    ├── SettingsInvalid              a setting has a value the server cannot start with
-    ├── DataDirectoryInUse           another server holds the data directory
-    ├── StoreError
-    │   ├── RevisionConflict         somebody else wrote first
-    │   ├── LeaseLost                the right to write has passed on
-    │   ├── StoreTooNew              written by a newer release
-    │   └── StoreUnavailable         the server behind the store does not answer
-    ├── ModelError
-    │   ├── ModelNotFound            no such model version
-    │   ├── ModelExists              this name and version are taken
-    │   ├── ModelInUse               it is active, so it cannot be deleted
-    │   ├── ModelRefused             the file is not a model we let in
-    │   └── NoActiveModel            nothing is active for the task
-    ├── EngineError
-    │   ├── EngineNotFound           no such engine
-    │   └── EngineFailed             the engine did not return a valid decision
-    ├── PoolUnknown                  no tracked pool matches
-    ├── ClusterUnknown               no such cluster
-    ├── DataStale                    the newest data is older than allowed
-    ├── RequestInvalid               a field has a value that cannot be meant
-    ├── Unauthenticated              no valid credentials
-    ├── Forbidden                    a valid key whose role does not reach
-    ├── TooManyRequests              a key's or an address's limit is used up
-    ├── TooLarge                     a body over its limit
-    └── Unavailable                  a part of the server is not ready
+ServerError
+├── SettingsInvalid              a setting has a value the server cannot start with
+├── DataDirectoryInUse           another server holds the data directory
+├── MarketMismatch               the data belong to another market
+├── StoreError
+│   ├── RevisionConflict         somebody else wrote first
+│   ├── LeaseLost                the right to write has passed on
+│   ├── StoreTooNew              written by a newer release
+│   └── StoreUnavailable         the server behind the store does not answer
+├── ModelError
+│   ├── ModelNotFound            no such model version
+│   ├── ModelExists              this name and version are taken
+│   ├── ModelInUse               it is active, so it cannot be deleted
+│   ├── ModelRefused             the file is not a model we let in
+│   └── NoActiveModel            nothing is active for the task
+├── EngineError
+│   ├── EngineNotFound           no such engine
+│   └── EngineFailed             the engine did not return a valid decision
+├── PoolUnknown                  no tracked pool matches
+├── ClusterUnknown               no such cluster
+├── DataStale                    the newest data is older than allowed
+├── RequestInvalid               a field has a value that cannot be meant
+├── Unauthenticated              no valid credentials
+├── Forbidden                    a valid key whose role does not reach
+├── TooManyRequests              a key's or an address's limit is used up
+├── TooLarge                     a body over its limit
+└── Unavailable                  a part of the server is not ready
 """
 
 from datetime import datetime
@@ -55,6 +56,16 @@ class DataDirectoryInUse(ServerError):
         super().__init__(path, pid)
         self.path = path
         self.pid = pid
+
+
+class MarketMismatch(ServerError):
+    """`where` (a data directory or a store) holds data of the market `found`; this server speaks to `expected`."""
+
+    def __init__(self, where: str, found: str, expected: str) -> None:
+        super().__init__(where, found, expected)
+        self.where = where
+        self.found = found
+        self.expected = expected
 
 
 class StoreError(ServerError):
