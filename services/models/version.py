@@ -12,12 +12,13 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 
 
 class FeatureRange(BaseModel):
-    """The range of one feature in the sample that the model's author sent along."""
+    """The range of one feature in the sample that the model's author sent along, and its median."""
 
     model_config = ConfigDict(frozen=True)
 
     low: float
     high: float
+    median: float
 
 
 class ModelMetadata(BaseModel):
