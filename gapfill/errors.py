@@ -1,17 +1,17 @@
 """What can go wrong between us and the market's prices.
 
-    GapFillError
-    ├── MarketError                  the source did not answer as needed
-    │   ├── MarketUnavailable        throttled, timed out, cut off: worth another try
-    │   ├── MarketAccessDenied       credentials refused or expired: nobody's retry helps
-    │   └── RegionNotEnabled         this account may not use the region
-    ├── PriceFileInvalid             a dump that cannot be read as price points
-    ├── UnknownPlace                 a region or an instance type nobody offers
-    ├── JobNotFound                  no fill with this task id
-    ├── JobFinished                  it can no longer be cancelled
-    ├── HistoryMarketMismatch        the tables belong to another market
-    ├── HistoryTooNew                the tables were written by a newer release
-    └── StaleWriter                  another holder has taken over the lease since
+GapFillError
+├── MarketError                  the source did not answer as needed
+│   ├── MarketUnavailable        throttled, timed out, cut off: worth another try
+│   ├── MarketAccessDenied       credentials refused or expired: nobody's retry helps
+│   └── RegionNotEnabled         this account may not use the region
+├── PriceFileInvalid             a dump that cannot be read as price points
+├── UnknownPlace                 a region or an instance type nobody offers
+├── JobNotFound                  no fill with this task id
+├── JobFinished                  it can no longer be cancelled
+├── HistoryMarketMismatch        the tables belong to another market
+├── HistoryTooNew                the tables were written by a newer release
+└── StaleWriter                  another holder has taken over the lease since
 """
 
 

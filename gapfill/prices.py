@@ -61,5 +61,5 @@ class PriceSource(Protocol):
         ...
 
     def on_demand(self, region: str, instance_types: Sequence[str], products: Sequence[str]) -> pl.DataFrame:
-        """On-demand prices, shared tenancy (`frames.ON_DEMAND`, `at`: the moment of asking); unknown ones are absent."""
+        """On-demand prices, shared tenancy (`frames.ON_DEMAND`, `at`: when it was asked); unknown ones are absent."""
         ...
