@@ -2,21 +2,30 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from services.store.checks import CHECKS
 from services.store.checks_shared import Check, Open
 from services.store.protocol import Store
+from services.store.redis import RedisAddress, RedisStore
 from services.store.sqlite import SqliteStore
+from tests.redis_server import RedisServer
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "redis"])
 def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     opened: list[Store] = []
+    namespace = uuid4().hex
 
     def open_one() -> Store:
-        store: Store = SqliteStore(tmp_path / "store.sqlite3")
+        store: Store
+        if request.param == "sqlite":
+            store = SqliteStore(tmp_path / "store.sqlite3")
+        else:
+            server: RedisServer = request.getfixturevalue("redis_server")
+            store = RedisStore(RedisAddress("127.0.0.1", server.port, namespace=namespace))
         opened.append(store)
         return store
 
