@@ -71,7 +71,7 @@ def now_utc() -> datetime:
 
 def token_hash(token: str) -> str:
     """SHA-256 in hexadecimal; fit for tokens of 256 random bits, not for passwords."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
 class Keys:

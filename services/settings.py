@@ -23,12 +23,10 @@ SECRET_MASK = "********"
 class Settings(BaseSettings):
     """Everything that may be set from outside; each field's alias is the name of its environment variable.
 
-    Build it with `Settings.load()`; `Settings(field=…)` takes field names and reads no environment, for tests.
+    Build it with `Settings.load()`, in tests with `Settings.load({"ML_SERVER_PORT": "0", …})`.
     """
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", case_sensitive=True, validate_by_name=True, validate_by_alias=True
-    )
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", case_sensitive=True, allow_inf_nan=False)
 
     # The server
 
@@ -231,9 +229,9 @@ class Settings(BaseSettings):
     def _folders(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Absolute folders, as other processes of the server may have another working directory."""
         given = dict(values)
-        data_dir = _folder(given, "data_dir", "ML_SERVER_DATA_DIR", Path("data"))
-        _folder(given, "model_dir", "MODEL_UPLOAD_DIR", data_dir / "models")
-        _folder(given, "engine_dir", "DECISION_ENGINE_DIR", data_dir / "engines")
+        data_dir = _folder(given, "ML_SERVER_DATA_DIR", Path("data"))
+        _folder(given, "MODEL_UPLOAD_DIR", data_dir / "models")
+        _folder(given, "DECISION_ENGINE_DIR", data_dir / "engines")
         return given
 
     @property
@@ -263,8 +261,8 @@ def secret_fields() -> tuple[str, ...]:
     return tuple(name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation))
 
 
-def _folder(given: dict[str, Any], name: str, alias: str, default: Path) -> Path:
-    path = Path(given.pop(alias, None) or given.get(name) or default).expanduser().absolute()
+def _folder(given: dict[str, Any], name: str, default: Path) -> Path:
+    path = Path(given.get(name) or default).expanduser().absolute()
     given[name] = path
     return path
 
@@ -279,9 +277,7 @@ def _all_match(values: tuple[str, ...], pattern: re.Pattern[str], meaning: str) 
 def _refusal(settings: type[Settings], error: ValidationError) -> SettingsInvalid:
     """Pydantic's first complaint in our words; a secret's value is not repeated."""
     first = error.errors()[0]
-    where = str(first["loc"][0])
-    field = settings.model_fields.get(where)
-    name = (field.alias if field else None) or where
+    name = str(first["loc"][0])
     secret = name in {settings.model_fields[hidden].alias for hidden in secret_fields()}
     value = SECRET_MASK if secret else _shown(first["input"])
     advice = first["msg"].removeprefix("Value error, ")
