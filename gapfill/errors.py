@@ -7,6 +7,8 @@ GapFillError
 │   └── RegionNotEnabled         this account may not use the region
 ├── PriceFileInvalid             a dump that cannot be read as price points
 ├── UnknownPlace                 a region or an instance type nobody offers
+├── FillRequestInvalid           a date or a list that cannot be meant
+├── GapUnknown                   no model says where the gap begins
 ├── JobNotFound                  no fill with this task id
 ├── JobFinished                  it can no longer be cancelled
 ├── HistoryMarketMismatch        the tables belong to another market
@@ -60,6 +62,20 @@ class UnknownPlace(GapFillError):
         self.what = what
         self.name = name
         self.nearest = nearest
+
+
+class FillRequestInvalid(GapFillError):
+    """`field` of a request cannot be `value`; `advice` says what it may be."""
+
+    def __init__(self, field: str, value: str, advice: str) -> None:
+        super().__init__(field, value, advice)
+        self.field = field
+        self.value = value
+        self.advice = advice
+
+
+class GapUnknown(GapFillError):
+    """No model is active, so there is no `trained_until` to fill from."""
 
 
 class JobNotFound(GapFillError):
