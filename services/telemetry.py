@@ -43,7 +43,7 @@ class Metrics:
             "cloudoptim_requests", "HTTP requests, by route template.", ["method", "route", "status"], registry=registry
         )
         self.request_seconds = Histogram(
-            "cloudoptim_request_seconds", "Time to answer.", ["route"], buckets=FAST_S + SLOW_S[5:], registry=registry
+            "cloudoptim_request_seconds", "Time to answer.", ["route"], buckets=FAST_S + SLOW_S[6:], registry=registry
         )
         self.predictions = Counter(
             "cloudoptim_predictions", "Rows predicted.", ["model_id", "origin"], registry=registry
