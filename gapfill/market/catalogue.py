@@ -1,6 +1,6 @@
 """What the simulated market sells: regions, zones, instance types and their on-demand prices, laid out by rule.
 
-Names and shapes are AWS's; the prices are plausible (us-east-1 list prices of the `large` size, scaled by size and region).
+Names and shapes are AWS's; prices are us-east-1 list prices of the `large` size, scaled by size and region.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ REGIONS: dict[str, tuple[int, float, str]] = {
 }
 
 # Units of one size: a `large` is 1 and has 2 vCPU.
-_UNITS = {"nano": 0.0625, "micro": 0.125, "small": 0.25, "medium": 0.5, "large": 1.0, "xlarge": 2.0, "metal": 48.0}
+_UNITS = {"nano": 0.0625, "micro": 0.125, "small": 0.25, "medium": 0.5, "large": 1.0, "xlarge": 2.0}
 _USUAL = "large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge 24xlarge"
 _GRAVITON = "medium large xlarge 2xlarge 4xlarge 8xlarge 12xlarge 16xlarge metal"
 _BURST = "nano micro small medium large xlarge 2xlarge"
@@ -71,7 +71,7 @@ _FAMILIES: dict[str, tuple[float, float, str]] = {
     "m7g": (0.0816, 8, _GRAVITON),
     "m7gd": (0.1068, 8, _GRAVITON),
     "m7i": (0.1008, 8, f"{_USUAL} 48xlarge"),
-    "m8g": (0.0898, 8, f"{_GRAVITON} 24xlarge 48xlarge"),
+    "m8g": (0.0898, 8, f"24xlarge 48xlarge {_GRAVITON}"),
     "c5": (0.085, 4, _C5),
     "c5a": (0.077, 4, _USUAL),
     "c5ad": (0.086, 4, _USUAL),
@@ -88,7 +88,7 @@ _FAMILIES: dict[str, tuple[float, float, str]] = {
     "c7g": (0.0725, 4, _GRAVITON),
     "c7gd": (0.0907, 4, _GRAVITON),
     "c7i": (0.0893, 4, f"{_USUAL} 48xlarge"),
-    "c8g": (0.0798, 4, f"{_GRAVITON} 24xlarge 48xlarge"),
+    "c8g": (0.0798, 4, f"24xlarge 48xlarge {_GRAVITON}"),
     "r5": (0.126, 16, f"{_USUAL} metal"),
     "r5a": (0.113, 16, _USUAL),
     "r5ad": (0.131, 16, _USUAL),
@@ -103,7 +103,7 @@ _FAMILIES: dict[str, tuple[float, float, str]] = {
     "r7a": (0.1521, 16, f"medium {_WIDE} 48xlarge"),
     "r7g": (0.1071, 16, _GRAVITON),
     "r7i": (0.1323, 16, f"{_USUAL} 48xlarge"),
-    "r8g": (0.1178, 16, f"{_GRAVITON} 24xlarge 48xlarge"),
+    "r8g": (0.1178, 16, f"24xlarge 48xlarge {_GRAVITON}"),
     "t2": (0.0928, 8, _BURST),
     "t3": (0.0832, 8, _BURST),
     "t3a": (0.0752, 8, _BURST),
@@ -131,11 +131,20 @@ _FAMILIES: dict[str, tuple[float, float, str]] = {
     "c3": (0.105, 3.75, _OLD),
     "r3": (0.166, 15.25, _OLD),
     "t1": (0.16, 4.9, "micro"),
+    "a1": (0.051, 4, "medium large xlarge 2xlarge 4xlarge"),
+    "d2": (0.345, 15.25, "xlarge 2xlarge 4xlarge 8xlarge"),
+    "g3": (0.285, 15.25, "4xlarge 8xlarge 16xlarge"),
+    "h1": (0.117, 8, "2xlarge 4xlarge 8xlarge 16xlarge"),
+    "i2": (0.4265, 15.25, "xlarge 2xlarge 4xlarge 8xlarge"),
+    "p2": (0.45, 30.5, "xlarge 8xlarge 16xlarge"),
+    "p3dn": (0.6503, 16, "24xlarge"),
 }
-_PREVIOUS = frozenset({"m1", "m2", "m3", "c1", "c3", "r3", "t1", "t2", "m4", "c4", "r4"})
-_RETIRED = frozenset({"m1", "m2", "m3", "c1", "c3", "r3", "t1"})
-_GPU_MODELS = {"g4dn": ("T4", 16), "g5": ("A10G", 24), "g6": ("L4", 24), "p3": ("V100", 16), "p4d": ("A100", 40)}
-_GPU_COUNTS = {"p3.2xlarge": 1, "p3.8xlarge": 4, "p3.16xlarge": 8, "p4d.24xlarge": 8, "g4dn.metal": 8}
+_RETIRED = frozenset({"m1", "m2", "m3", "c1", "c3", "r3", "t1", "a1", "d2", "g3", "h1", "i2", "p2", "p3dn"})
+_PREVIOUS = _RETIRED | {"t2", "m4", "c4", "r4"}
+_GPU_MODELS = {"g3": ("M60", 8), "g4dn": ("T4", 16), "g5": ("A10G", 24), "g6": ("L4", 24), "p2": ("K80", 12)}
+_GPU_MODELS |= {"p3": ("V100", 16), "p3dn": ("V100", 32), "p4d": ("A100", 40)}
+_GPU_COUNTS = {"p2.8xlarge": 8, "p2.16xlarge": 16, "p3.8xlarge": 4, "p3.16xlarge": 8, "p3dn.24xlarge": 8}
+_GPU_COUNTS |= {"p4d.24xlarge": 8, "g3.8xlarge": 2, "g3.16xlarge": 4, "g4dn.metal": 8}
 _GPUS_BY_SIZE = {"12xlarge": 4, "24xlarge": 4, "48xlarge": 8}
 
 # What a licence adds, USD per hour: (flat, per vCPU).
@@ -161,7 +170,7 @@ class InstanceKind:
 
 
 def units_of(size: str) -> float:
-    """How many `large` a size is worth (`4xlarge` is 8); raises ValueError for a word that is no size."""
+    """How many `large` a size is worth (`4xlarge` is 8); raises ValueError for a word that says no size."""
     if size in _UNITS:
         return _UNITS[size]
     count = size.removesuffix("xlarge")
@@ -175,8 +184,7 @@ def is_arm(family: str) -> bool:
     return family not in _GPU_MODELS and "g" in family[2:]
 
 
-def _kind(family: str, size: str, rank: int, price: float, memory_gib: float) -> InstanceKind:
-    units = units_of(size)
+def _kind(family: str, size: str, units: float, rank: int, price: float, memory_gib: float) -> InstanceKind:
     name = f"{family}.{size}"
     model, gpu_gib = _GPU_MODELS.get(family, ("", 0))
     gpus = _GPU_COUNTS.get(name, _GPUS_BY_SIZE.get(size, 1)) if model else 0
@@ -202,8 +210,11 @@ def kinds() -> dict[str, InstanceKind]:
     """Every instance type of the catalogue, by name."""
     found: dict[str, InstanceKind] = {}
     for family, (price, memory, sizes) in _FAMILIES.items():
-        for rank, size in enumerate(sorted(sizes.split(), key=units_of)):
-            kind = _kind(family, size, rank, price, memory)
+        units = sorted((units_of(size), size) for size in sizes.split() if size != "metal")
+        if sizes.endswith("metal"):
+            units.append((units[-1][0], "metal"))  # the whole machine, of which the largest size is all
+        for rank, (worth, size) in enumerate(units):
+            kind = _kind(family, size, worth, rank, price, memory)
             found[kind.name] = kind
     return found
 
@@ -222,7 +233,7 @@ def zones_of(region: str) -> dict[str, str]:
 def is_offered(zone: str, instance_type: str) -> bool:
     """Whether a simulated zone sells a type: about nine of ten do, and every zone the popular small ones."""
     kind = kinds()[instance_type]
-    popular = kind.family in {"m5", "c5", "r5", "t3", "m6i", "c6g"} and units_of(kind.size) <= 8
+    popular = kind.family in {"m5", "c5", "r5", "t3", "m6i", "c6g"} and kind.vcpu <= 16
     return popular or key_of(f"offer/{zone}/{instance_type}") % 100 < 91
 
 

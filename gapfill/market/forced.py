@@ -101,9 +101,9 @@ def _woven(found: PriceRecords, forced: dict[str, list[ForcedPoint]], start: int
         parts.append((np.full(len(at), row, dtype=np.int64), at, price))
     rest = ~np.isin(found.row, np.fromiter(touched, dtype=np.int64, count=len(touched)))
     parts.append((found.row[rest], found.at[rest], found.price[rest]))
-    row, at, price = (np.concatenate([part[n] for part in parts]) for n in range(3))
-    order = np.lexsort((at, row))
-    return PriceRecords(found.pools, row[order], at[order], price[order])
+    rows, ats, prices = (np.concatenate([part[n] for part in parts]) for n in range(3))
+    order = np.lexsort((ats, rows))
+    return PriceRecords(found.pools, rows[order], ats[order], prices[order])
 
 
 def _one_pool(at: Ints, price: Ints, points: Sequence[ForcedPoint], start: int) -> tuple[Ints, Ints]:

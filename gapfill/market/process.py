@@ -1,8 +1,8 @@
 """The seeded price process: records and interruptions of pools as pure functions of (key, UTC instant).
 
 Inner time τ (days since 2020) is cut into slots of 3 h. A hash says in which slots a pool's price is set anew, and when
-in the slot; more often under high *pressure*, a slowly moving latent in 0..1 that also lifts the price and the hazard of
-interruptions. Every 56th slot (a week) is an anchor: a record whatever happens. So any window is computed from the
+in the slot; more often under high *pressure*, a slowly moving latent in 0..1 that also lifts the price and the hazard
+of interruptions. Every 56th slot (a week) is an anchor: a record whatever happens. So any window is computed from the
 anchor before it, and nothing earlier. Prices that stay are repeated about every 24 h (heartbeats). Live activity runs τ
 faster than the clock from an instant on (`Pace`), which multiplies changes and interruptions and nothing else.
 
@@ -25,7 +25,7 @@ ANCHOR_SLOTS = 56
 PRICE_STEP = 100  # AWS's spot prices have four decimals
 _RANGE = (0.10, 0.98)  # of spot over on-demand
 _HEARTBEAT_S = (23.2 * 3600, 23.9 * 3600)
-_SILENCE = 0.0012  # the share of heartbeats that are left out
+_SILENCE = 0.004  # the share of heartbeats that are left out
 _OWN, _SHARED, _SLOW, _FAST, _SLOT, _MOMENT, _BEAT, _STRIKE, _STRIKE_AT = range(1, 10)
 _STATIC, _RATE, _SCALE, _LEVEL, _PHASE, _TEMPO, _RISK = range(20, 27)
 
@@ -91,8 +91,8 @@ def pressure(pools: Pools, tau: Floats) -> Floats:
 
 
 def is_static(pools: Pools) -> NDArray[np.bool_]:
-    """Which pools never change their price."""
-    return draws(pools.keys, _STATIC) < 0.255
+    """Which pools never change their price: a quarter, and those so cheap that one step would be over 6 %."""
+    return (draws(pools.keys, _STATIC) < 0.25) | (level(pools) * pools.on_demand < 16 * PRICE_STEP)
 
 
 def level(pools: Pools) -> Floats:
@@ -108,17 +108,17 @@ def _bell(pools: Pools, stream: int) -> Floats:
 
 def _change_chance(pools: Pools, strain: Floats) -> Floats:
     """The chance that a slot changes the price."""
-    rate = 0.42 * np.exp(0.26 * _bell(pools, _RATE))
+    rate = 0.40 * np.exp(0.32 * _bell(pools, _RATE))
     rate[is_static(pools)] = 0.0
-    return np.minimum(rate[:, None] * (0.10 + 3.2 * np.maximum(strain - 0.22, 0.0)), 0.9)
+    return np.minimum(rate[:, None] * (0.03 + 4.6 * np.maximum(strain - 0.30, 0.0)), 0.9)
 
 
 def _prices(pools: Pools, tau: Floats, strain: Floats) -> Ints:
     """The price in force from an evaluation at τ, micro-USD per hour; the arrays are flat, one pool per entry."""
-    scale = np.minimum(1.7 * np.exp(0.95 * _bell(pools, _SCALE)), 9.0)
+    scale = np.minimum(2.8 * np.exp(0.8 * _bell(pools, _SCALE)), 4.4)
     slow = noise(pools.keys, _SLOW, tau / 31.0)
     fast = noise(pools.keys, _FAST, tau / 3.7)
-    path = 0.024 * slow + 0.006 * fast * np.abs(slow) + 0.030 * np.maximum(strain - 0.3, 0.0) ** 1.5
+    path = 0.030 * slow + 0.006 * fast * np.abs(slow) + 0.030 * np.maximum(strain - 0.3, 0.0) ** 1.5
     path[is_static(pools)] = 0.0
     ratio = np.clip(level(pools) * np.exp(scale * path), *_RANGE)
     return np.maximum(np.rint(ratio * pools.on_demand / PRICE_STEP).astype(np.int64), 1) * PRICE_STEP

@@ -16,15 +16,18 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from gapfill.errors import PriceFileInvalid
 from gapfill.market.aws import AwsFace
 from gapfill.market.control import Control
 from gapfill.market.errors import OptionsInvalid
 from gapfill.market.faults import Faults
 from gapfill.market.forced import ForcedPrices
 from gapfill.market.process import Pace
+from gapfill.market.replay import ReplayMarket, file_digest, shift_weeks
 from gapfill.market.simulate import SimulatedMarket
 from gapfill.market.source import MarketSource
 from gapfill.market.state import MarketState, open_state
+from gapfill.price_files import read_raw_prices
 
 _log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
@@ -65,20 +68,37 @@ def build_app(
 
 def build_source(options: MarketOptions, clock: Callable[[], datetime] = now_utc) -> tuple[MarketSource, MarketState]:
     """The source that the options ask for, and its state; raises OptionsInvalid, StateMismatch, PriceFileInvalid."""
+    now = int(clock().timestamp())
+    return _simulated(options, now) if options.replay is None else _replayed(options, options.replay, now)
+
+
+def _simulated(options: MarketOptions, now: int) -> tuple[MarketSource, MarketState]:
     if options.live_activity < 1:
         raise OptionsInvalid("live-activity", "must be at least 1")
     state = open_state(options.state, f"sim:{options.seed}")
-    current = state.paces[-1][1] if state.paces else 1.0
-    if options.live_activity != current:
-        state.paces.append((int(clock().timestamp()), options.live_activity))
-    state.save()
-    pace = Pace(tuple(state.paces))
-    return SimulatedMarket(options.seed, options.regions, options.instance_types, pace), state
+    if options.live_activity != (state.paces[-1][1] if state.paces else 1.0):
+        state.paces.append((now, options.live_activity))
+        state.save()
+    source = SimulatedMarket(options.seed, options.regions, options.instance_types, Pace(tuple(state.paces)))
+    return source, state
+
+
+def _replayed(options: MarketOptions, path: Path, now: int) -> tuple[MarketSource, MarketState]:
+    state = open_state(options.state, f"replay:{file_digest(path)}")
+    if state.shift_weeks is None:
+        last = read_raw_prices(path)["at"].max()
+        if not isinstance(last, datetime):
+            raise PriceFileInvalid(path.name, "has no records")
+        end = None if options.end is None else int(options.end.timestamp())
+        state.shift_weeks = shift_weeks(now, int(last.timestamp()), end)
+        state.save()
+    return ReplayMarket(path, state.shift_weeks, options.on_demand), state
 
 
 def listen(port: int) -> socket.socket:
     """A listening socket on 127.0.0.1; port 0 takes a free one. Raises OptionsInvalid when the port is taken."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Named protocol: asyncio sets TCP_NODELAY only on sockets that say TCP, else answers wait 40 ms for an ACK.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(("127.0.0.1", port))
@@ -111,13 +131,17 @@ def serve(app: Starlette, port: int = 0, announce: Callable[[str], None] | None 
 
 
 def run(options: MarketOptions) -> None:
-    """Start a market and serve it; prints one JSON line `{"address": …, "market_id": …}` and writes `<state>/address`."""
+    """Start a market and serve it until it is told to stop.
+
+    Prints one JSON line `{"address": …, "market_id": …}` once it answers, and writes `<state>/address`.
+    """
     if options.with_parent:
         _die_with_parent()
     source, state = build_source(options)
 
     def announce(address: str) -> None:
         if options.state is not None:
+            options.state.mkdir(parents=True, exist_ok=True)
             (options.state / "address").write_text(address)
         sys.stdout.write(json.dumps({"address": address, "market_id": source.market_id}) + "\n")
         sys.stdout.flush()

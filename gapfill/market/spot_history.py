@@ -11,7 +11,7 @@ from threading import Lock
 import numpy as np
 
 from gapfill.market.source import MarketSource, PriceRecords, Wanted
-from gapfill.market.wire import AwsError, Call, escape, timestamp
+from gapfill.market.wire import AwsError, Call, tags, timestamp
 from gapfill.pools import Pool
 
 RETENTION_S = 90 * 86_400
@@ -36,7 +36,7 @@ class SpotHistory:
         self._lock = Lock()
 
     def page(self, call: Call, now: int, *, shortened: bool = False, doubled: bool = False) -> str:
-        """The inner XML of one page; `now` in seconds; a shortened page is half as long, a doubled one repeats a row."""
+        """One page's inner XML; `now` in seconds; a shortened page is half as long, a doubled one repeats a row."""
         start, end = _window(call, now)
         size = call.limit(PAGE)
         before: tuple[int, str] | None = None
@@ -188,8 +188,9 @@ def _rows(records: PriceRecords, shown: np.ndarray[tuple[int], np.dtype[np.int64
 
 
 def _head(pool: Pool, zones: dict[str, str]) -> str:
-    return (
-        f"<instanceType>{escape(pool.instance_type)}</instanceType>"
-        f"<productDescription>{escape(pool.product)}</productDescription>"
-        f"<availabilityZone>{pool.zone}</availabilityZone><availabilityZoneId>{zones.get(pool.zone, '')}</availabilityZoneId>"
+    return tags(
+        instanceType=pool.instance_type,
+        productDescription=pool.product,
+        availabilityZone=pool.zone,
+        availabilityZoneId=zones.get(pool.zone, ""),
     )

@@ -54,7 +54,9 @@ def open_state(folder: Path | None, market: str) -> MarketState:
     """
     path = None if folder is None else folder / "market.json"
     if path is None or not path.exists():
-        return MarketState(folder, market)
+        state = MarketState(folder, market)
+        state.save()
+        return state
     kept = json.loads(path.read_text())
     if kept["market"] != market:
         raise StateMismatch(str(folder), kept["market"], market)
