@@ -8,6 +8,7 @@ GapFillError
 ├── PriceFileInvalid             a dump that cannot be read as price points
 ├── UnknownPlace                 a region or an instance type nobody offers
 ├── FillRequestInvalid           a date or a list that cannot be meant
+├── FeatureRequestInvalid        a price or a launch time that cannot be meant
 ├── GapUnknown                   no model says where the gap begins
 ├── JobNotFound                  no fill with this task id
 ├── JobFinished                  it can no longer be cancelled
@@ -71,6 +72,16 @@ class FillRequestInvalid(GapFillError):
         super().__init__(field, value, advice)
         self.field = field
         self.value = value
+        self.advice = advice
+
+
+class FeatureRequestInvalid(GapFillError):
+    """A request's `field` cannot be meant; `detail` says what is wrong, `advice` what to send."""
+
+    def __init__(self, field: str, detail: str, advice: str) -> None:
+        super().__init__(field, detail, advice)
+        self.field = field
+        self.detail = detail
         self.advice = advice
 
 

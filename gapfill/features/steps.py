@@ -8,8 +8,7 @@ from datetime import timedelta
 
 import polars as pl
 
-# Unchanged prices are repeated about every 24 h, so a longer silence hints at missing records.
-SILENCE = timedelta(hours=25)
+from gapfill.gaps import SILENCE
 
 STEPS = pl.Schema(
     {

@@ -5,7 +5,8 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from gapfill.features.steps import SILENCE, microseconds
+from gapfill.features.steps import microseconds
+from gapfill.gaps import SILENCE
 
 WINDOWS: dict[str, timedelta] = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
 _WEEK = WINDOWS["7d"]
