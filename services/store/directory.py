@@ -25,7 +25,7 @@ class DirectoryLock:
     def __init__(self, data_dir: Path) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         self._holder = data_dir / HOLDER_FILE
-        self._lock = FileLock(data_dir / LOCK_FILE, timeout=0)
+        self._lock = FileLock(data_dir / LOCK_FILE, timeout=0, thread_local=False)
         try:
             self._lock.acquire()
         except Timeout as error:

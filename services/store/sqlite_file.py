@@ -39,6 +39,7 @@ class SqliteFile:
         self._path = path
         self._closed = False
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # it holds hashes of keys; SQLite gives its side files the same mode
         self._start()
 
     def _start(self) -> None:
