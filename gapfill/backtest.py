@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from gapfill.features.registry import LONGEST_WINDOW
 from gapfill.frames import ASKS, INSTANT
 from gapfill.history import History
-from gapfill.plan import LONGEST_WINDOW
 from gapfill.predicting import GapModel, GapPredictor
 from gapfill.scope import Scope
 

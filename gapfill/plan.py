@@ -8,8 +8,6 @@ from pydantic import BaseModel
 from gapfill.gaps import CoverageSummary
 from gapfill.limits import FillLimits
 
-# The longest window of any feature: history starts this long before the gap, so that the first hour sees full windows.
-LONGEST_WINDOW = timedelta(days=7)
 # The median of a Linux pool in us-east-1 (measured on a 90-day pull); used until the history knows better.
 RECORDS_PER_POOL_DAY = 2.3
 # Pulled, decoded and stored records per second of one region, until a fill has measured it.

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from gapfill.errors import FillRequestInvalid, GapUnknown, UnknownPlace
+from gapfill.features.registry import LONGEST_WINDOW
 from gapfill.limits import FillLimits
-from gapfill.plan import LONGEST_WINDOW, ShardPlan, Stretch, cut, gap_start, trained_until_of, unavailable
+from gapfill.plan import ShardPlan, Stretch, cut, gap_start, trained_until_of, unavailable
 from gapfill.pools import LINUX, PRODUCTS
 from gapfill.predicting import GapModel
 from gapfill.prices import PriceSource

@@ -21,8 +21,8 @@ from gapfill.survey import survey
 
 _log = structlog.get_logger(__name__)
 
-# How much of a job's percentage each phase is worth; pulling is nearly all of the work.
-_SHARES: dict[Phase, tuple[float, float]] = {"pulling": (0, 80), "facts": (80, 5), "predicting": (85, 15)}
+# What each phase is worth in percent when all of it is done; pulling is most of the work.
+_WORTH: dict[Phase, float] = {"pulling": 80, "facts": 5, "predicting": 15}
 
 
 class Running:
@@ -55,6 +55,7 @@ class Running:
         self._lock = threading.RLock()
         self._cancelled = threading.Event()
         self._shards: list[Shard] = []
+        self._done: dict[Phase, float] = {}
         self._began, self._began_at_percent = time.monotonic(), job.percent_complete
 
     def run(self) -> None:
@@ -72,6 +73,7 @@ class Running:
                 return
             self._enter(phase)
             step()
+            self._leave(phase)
         if not self.halted():
             self._end()
 
@@ -127,7 +129,13 @@ class Running:
     def _enter(self, phase: Phase) -> None:
         with self._lock:
             self.job.phase = phase
-            self._advance(0, 1)
+            self._save()
+
+    def _leave(self, phase: Phase) -> None:
+        """What went without a part that failed, or without anything to do, is done as far as it could be."""
+        with self._lock:
+            if not self.halted():
+                self._advance(phase, 1.0 if phase != "pulling" or not self._shards else self._pulled_share())
 
     def _shard_ended(self, shard: Shard, seconds: float) -> None:
         """The shard's rows are committed: note what was pulled, then write its checkpoint, then the job's sums."""
@@ -141,7 +149,7 @@ class Running:
                 kind, _, detail = shard.error.partition(": ")
                 self.job.note(JobError(region=shard.region, shard=shard.number, kind=kind, detail=detail))
             ended = self.job.shards_done + self.job.shards_failed
-            self._advance(ended, self.job.shards_total)
+            self._advance("pulling", self._pulled_share())
         if ended % self._limits.compact_every_shards == 0:
             self._history.compact()
 
@@ -150,16 +158,20 @@ class Running:
             self._observer.predictions_made(model_id, count)
         with self._lock:
             self.job.predictions_made += sum(made.values())
-            self._advance(done, total)
+            self._advance("predicting", done / total)
 
-    def _advance(self, done: int, total: int) -> None:
-        """Percent from work done; the seconds left from the time that this work took since the run began."""
-        base, share = _SHARES[self.job.phase]
-        percent = max(self.job.percent_complete, base + share * done / max(total, 1))
-        self.job.percent_complete = round(percent, 2)
-        gained = percent - self._began_at_percent
+    def _pulled_share(self) -> float:
+        return self.job.shards_done / max(self.job.shards_total, 1)
+
+    def _advance(self, phase: Phase, share: float) -> None:
+        """Percent from work done; the seconds left from the time that the work of this run has taken so far."""
+        self._done[phase] = share
+        percent = sum(_WORTH[phase] * share for phase, share in self._done.items())
+        self.job.percent_complete = max(self.job.percent_complete, round(percent, 2))
+        gained = self.job.percent_complete - self._began_at_percent
         if gained > 0:
-            self.job.eta_seconds = round((time.monotonic() - self._began) / gained * (100 - percent), 1)
+            left = 100 - self.job.percent_complete
+            self.job.eta_seconds = round((time.monotonic() - self._began) / gained * left, 1)
         self._save()
 
     # Endings
