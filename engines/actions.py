@@ -27,12 +27,17 @@ class Risk(Strict):
         description="Probability that one node of the target is interrupted within the horizon (0..1); null: unknown"
     )
     horizon_hours: float = Field(gt=0, description="Horizon (hours)")
-    confidence: Share | None = Field(None, description="Confidence of that prediction (0..1)")
-    calibration: Calibration = Field("unknown", description="Whether outcomes have confirmed such probabilities")
+    confidence: Share | None = Field(default=None, description="Confidence of that prediction (0..1)")
+    calibration: Calibration = Field(
+        default="unknown", description="Whether outcomes have confirmed such probabilities"
+    )
 
 
 class Savings(Strict):
-    """What is saved against going on as now, net of expected interruption cost; negative when it costs more."""
+    """What is saved, net of expected interruption cost; negative when it costs more.
+
+    Against going on as now; for a launch, against the same nodes bought on demand.
+    """
 
     p10: float = Field(description="Saved with 90 % probability at least (USD per hour)")
     p50: float = Field(description="Median saving (USD per hour)")
@@ -52,13 +57,16 @@ class Reason(Strict):
 class RejectedAlternative(Strict):
     """One thing that was not done, and the constraint that bound it."""
 
-    target: Target | None = Field(None, description="What it would have been; null when no single place is meant")
+    target: Target | None = Field(
+        default=None, description="What it would have been; null when no single place is meant"
+    )
     constraint: Name = Field(
-        description="Field of Constraints or Requirements, or capacity, cost, disruption, prediction, utilisation"
+        description="Field of Constraints, Requirements or the engine's config, or architecture, capacity, cost, "
+        "disruption, gpu_model, on_demand_price, policy, prediction, region, utilisation"
     )
     detail: str = Field(min_length=1, description="One sentence for a person")
-    value: float | None = Field(None, description="What it has, in the constraint's unit")
-    limit: float | None = Field(None, description="What the constraint asks for, in its unit")
+    value: float | None = Field(default=None, description="What it has, in the constraint's unit")
+    limit: float | None = Field(default=None, description="What the constraint asks for, in its unit")
 
 
 class Action(Strict):
@@ -66,8 +74,8 @@ class Action(Strict):
 
     `node_ids` are the nodes it acts on, each in at most one action of its cluster. Without node_ids, `move_to_spot` and
     `fall_back_to_on_demand` launch nodes that the requirements ask for and nobody runs yet. `consolidate` drains its
-    node_ids into `receiving_node_ids`, which run on. `rightsize` replaces a node by a smaller one, on spot or on
-    demand as its target says.
+    node_ids into `receiving_node_ids`, which run on. `rightsize` replaces a node by one that suits what it really uses:
+    smaller, or cheaper while bought the same way; on spot or on demand as its target says.
     """
 
     action_id: Name = Field(
@@ -75,17 +83,21 @@ class Action(Strict):
     )
     type: ActionType = Field(description="What to do")
     node_ids: tuple[Name, ...] = Field(description="Nodes it acts on; empty to launch what is missing")
-    receiving_node_ids: tuple[Name, ...] = Field((), description="consolidate: running nodes that take the load")
+    receiving_node_ids: tuple[Name, ...] = Field(
+        default=(), description="consolidate: running nodes that take the load"
+    )
     target: Target | None = Field(description="Where the load goes; null for hold")
     score: Share = Field(description="How much it is worth doing, for ordering (0..1)")
     risk: Risk = Field(description="Risk of interruption at the target, or of staying, for hold")
     savings: Savings = Field(description="What it saves, over all its nodes")
     reasons: tuple[Reason, ...] = Field(min_length=1, description="Why")
-    rejected: tuple[RejectedAlternative, ...] = Field((), description="The nearest alternatives, cheapest first")
+    rejected: tuple[RejectedAlternative, ...] = Field(
+        default=(), description="The nearest alternatives, cheapest first"
+    )
     rejected_counts: dict[str, int] = Field(
         default_factory=dict, description="All alternatives not chosen, counted by the constraint that bound each"
     )
-    preconditions: tuple[str, ...] = Field((), description="What must still be true when it is carried out")
+    preconditions: tuple[str, ...] = Field(default=(), description="What must still be true when it is carried out")
     valid_until: Instant = Field(description="After this the decision must be made anew (UTC)")
     rollback: str = Field(description="How to undo it; empty for hold")
     data_as_of: Instant = Field(description="Oldest data it relies on (UTC)")
@@ -98,16 +110,20 @@ class PlanStep(Strict):
     type: StepType = Field(description="What to do")
     description: str = Field(min_length=1, description="One sentence for a person")
     action_ids: tuple[Name, ...] = Field(description="Actions it belongs to")
-    node_ids: tuple[Name, ...] = Field((), description="Running nodes it touches")
-    targets: tuple[Target, ...] = Field((), description="launch: what to launch, over several pools where possible")
-    depends_on: tuple[int, ...] = Field((), description="Steps that must have succeeded before")
-    max_concurrent: int | None = Field(None, ge=1, description="evict: nodes drained at the same time (count)")
+    node_ids: tuple[Name, ...] = Field(default=(), description="Running nodes it touches")
+    targets: tuple[Target, ...] = Field(
+        default=(), description="launch: what to launch, over several pools where possible"
+    )
+    depends_on: tuple[int, ...] = Field(default=(), description="Steps that must have succeeded before")
+    max_concurrent: int | None = Field(default=None, ge=1, description="evict: nodes drained at the same time (count)")
     min_savings_usd_per_hour: float | None = Field(
-        None, description="check_savings: go on only if prices now still save this much (USD per hour)"
+        default=None, description="check_savings: go on only if prices now still save this much (USD per hour)"
     )
     timeout_seconds: int = Field(gt=0, description="Give up after this long (seconds)")
     uncordon_after_seconds: int | None = Field(
-        None, gt=0, description="cordon: uncordon by itself when the step after it has not begun by then (seconds)"
+        default=None,
+        gt=0,
+        description="cordon: uncordon by itself when the step after it has not begun by then (seconds)",
     )
     on_failure: str = Field(min_length=1, description="What to do when it fails")
 
@@ -115,14 +131,14 @@ class PlanStep(Strict):
 class ExecutionPlan(Strict):
     """Ordered steps; empty when every action is hold."""
 
-    steps: tuple[PlanStep, ...] = Field((), description="In the order of execution")
+    steps: tuple[PlanStep, ...] = Field(default=(), description="In the order of execution")
 
 
 class Conflict(Strict):
     """Constraints that cannot all hold."""
 
     constraints: tuple[Name, ...] = Field(min_length=1, description="Their names; they conflict together")
-    detail: str = Field(min_length=1, description="One sentence for a person: what conflicts and what would have to give")
+    detail: str = Field(min_length=1, description="One sentence for a person: what conflicts, what could give")
 
 
 class ClusterDecision(Strict):
@@ -138,6 +154,8 @@ class ClusterDecision(Strict):
     planned_cost_usd_per_hour: UsdPerHour | None = Field(
         description="What its nodes cost after the plan (USD per hour); null when a node's price is unknown"
     )
-    conflicts: tuple[Conflict, ...] = Field((), description="Constraints that cannot all hold; empty when they do")
+    conflicts: tuple[Conflict, ...] = Field(
+        default=(), description="Constraints that cannot all hold; empty when they do"
+    )
     data_as_of: Instant = Field(description="Oldest data the decision relies on (UTC)")
-    simulated: bool = Field(False, description="Prices of a simulated market stand behind it")
+    simulated: bool = Field(default=False, description="Prices of a simulated market stand behind it")

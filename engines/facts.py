@@ -32,7 +32,7 @@ class Resources(Strict):
 
     vcpu: float = Field(gt=0, description="Virtual CPUs (count)")
     memory_gib: float = Field(gt=0, description="Memory (GiB)")
-    gpus: int = Field(0, ge=0, description="GPUs (count)")
+    gpus: int = Field(default=0, ge=0, description="GPUs (count)")
 
 
 class Requested(Strict):
@@ -40,7 +40,7 @@ class Requested(Strict):
 
     cpu: Share = Field(description="CPU requested, as a share of the node's vCPU (0..1)")
     memory: Share = Field(description="Memory requested, as a share of the node's memory (0..1)")
-    gpus: int = Field(0, ge=0, description="GPUs requested (count)")
+    gpus: int = Field(default=0, ge=0, description="GPUs requested (count)")
 
 
 class Utilisation(Strict):
@@ -61,81 +61,98 @@ class Node(Strict):
     availability_zone: Name = Field(description="Availability zone name, such as us-east-1a")
     instance_type: Name = Field(description="Instance type, such as m5.large")
     capacity_type: CapacityType = Field(description="How the node is bought")
-    architecture: Architecture = Field("x86_64", description="CPU architecture the node's pods run on")
-    launched_at: Instant | None = Field(None, description="Launch time (UTC); null when unknown")
+    architecture: Architecture = Field(default="x86_64", description="CPU architecture the node's pods run on")
+    launched_at: Instant | None = Field(default=None, description="Launch time (UTC); null when unknown")
     capacity: Resources = Field(description="What the node offers")
     requested: Requested = Field(description="What its pods request")
     utilisation: Utilisation | None = Field(
-        None, description="What its pods use; null when unknown, which forbids rightsize for this node"
+        default=None, description="What its pods use; null when unknown, which forbids rightsize for this node"
     )
-    stateful: bool = Field(False, description="Its pods hold state that a move would lose: the node is left alone")
-    do_not_disrupt: bool = Field(False, description="The operator forbids any disruption: the node is left alone")
-    pods: int = Field(0, ge=0, description="Pods on the node (count)")
+    stateful: bool = Field(
+        default=False, description="Its pods hold state that a move would lose: the node is left alone"
+    )
+    do_not_disrupt: bool = Field(
+        default=False, description="The operator forbids any disruption: the node is left alone"
+    )
+    pods: int = Field(default=0, ge=0, description="Pods on the node (count)")
     price: UsdPerHour | None = Field(
-        None, description="What the node costs now (USD per hour); null: taken from the pools where they know it"
+        default=None,
+        description="What the node costs now (USD per hour); null: taken from the pools where they know it",
     )
     interruption_notice_at: Instant | None = Field(
-        None, description="When AWS announced that it takes this spot node back (UTC); null when it has not"
+        default=None, description="When AWS announced that it takes this spot node back (UTC); null when it has not"
     )
 
 
 class Requirements(Strict):
     """What the whole cluster must offer, whatever it is made of."""
 
-    vcpu: float = Field(0, ge=0, description="Virtual CPUs over all nodes (count); 0 asks for none")
-    memory_gib: float = Field(0, ge=0, description="Memory over all nodes (GiB); 0 asks for none")
-    gpus: int = Field(0, ge=0, description="GPUs over all nodes (count)")
-    architecture: Architecture | None = Field(None, description="The only architecture it runs on; null: any allowed")
-    min_nodes: int = Field(0, ge=0, description="Fewest nodes (count)")
-    max_nodes: int | None = Field(None, ge=1, description="Most nodes (count); null: no limit")
-    min_node_vcpu: float = Field(0, ge=0, description="Each new node has at least this many vCPUs (count)")
-    min_node_memory_gib: float = Field(0, ge=0, description="Each new node has at least this much memory (GiB)")
+    vcpu: float = Field(default=0, ge=0, description="Virtual CPUs over all nodes (count); 0 asks for none")
+    memory_gib: float = Field(default=0, ge=0, description="Memory over all nodes (GiB); 0 asks for none")
+    gpus: int = Field(default=0, ge=0, description="GPUs over all nodes (count)")
+    architecture: Architecture | None = Field(
+        default=None, description="The only architecture it runs on; null: any allowed"
+    )
+    min_nodes: int = Field(default=0, ge=0, description="Fewest nodes (count)")
+    max_nodes: int | None = Field(default=None, ge=1, description="Most nodes (count); null: no limit")
+    min_node_vcpu: float = Field(default=0, ge=0, description="Each new node has at least this many vCPUs (count)")
+    min_node_memory_gib: float = Field(default=0, ge=0, description="Each new node has at least this much memory (GiB)")
 
 
 class Constraints(Strict):
     """What an engine may not do; the defaults forbid only crossing regions."""
 
-    min_on_demand_share: Share = Field(0, description="Least share of the cluster's vCPU bought on demand (0..1)")
+    min_on_demand_share: Share = Field(
+        default=0, description="Least share of the cluster's vCPU bought on demand (0..1)"
+    )
     max_interruption_probability: Probability = Field(
-        1, description="Highest interruption probability of a spot pool over `interruption_horizon_hours` (0..1)"
+        default=1,
+        description="Highest interruption probability of a spot pool over `interruption_horizon_hours` (0..1)",
     )
     interruption_horizon_hours: float | None = Field(
-        None, gt=0, description="Horizon of that limit (hours); null: the horizon of the pool's own prediction"
+        default=None, gt=0, description="Horizon of that limit (hours); null: the horizon of the pool's own prediction"
     )
-    allowed_regions: tuple[Name, ...] | None = Field(None, description="Regions of new nodes; null: any")
-    allowed_availability_zones: tuple[Name, ...] | None = Field(None, description="Zones of new nodes; null: any")
+    allowed_regions: tuple[Name, ...] | None = Field(default=None, description="Regions of new nodes; null: any")
+    allowed_availability_zones: tuple[Name, ...] | None = Field(
+        default=None, description="Zones of new nodes; null: any"
+    )
     allowed_families: tuple[Name, ...] | None = Field(
-        None, description="Instance families of new nodes, such as m5 (before the dot); null: any"
+        default=None, description="Instance families of new nodes, such as m5 (before the dot); null: any"
     )
-    allowed_architectures: tuple[Architecture, ...] | None = Field(None, description="Architectures; null: any")
+    allowed_architectures: tuple[Architecture, ...] | None = Field(default=None, description="Architectures; null: any")
     allowed_gpu_models: tuple[str, ...] | None = Field(
-        None, description="GPU models of new nodes that have GPUs, such as T4; null: any"
+        default=None, description="GPU models of new nodes that have GPUs, such as T4; null: any"
     )
     min_pools: int = Field(
-        1, ge=1, description="Distinct spot pools that spot nodes are spread over (count), as far as there are nodes"
+        default=1,
+        ge=1,
+        description="Distinct spot pools that spot nodes are spread over (count), as far as there are nodes",
     )
-    max_concurrent_disruptions: int = Field(1, ge=1, description="Nodes drained at the same time (count)")
-    budget_usd_per_hour: UsdPerHour | None = Field(None, description="Most the cluster may cost (USD per hour)")
+    max_concurrent_disruptions: int = Field(default=1, ge=1, description="Nodes drained at the same time (count)")
+    budget_usd_per_hour: UsdPerHour | None = Field(default=None, description="Most the cluster may cost (USD per hour)")
     min_savings_percent: float = Field(
-        0, ge=0, le=100, description="An action that only saves must save this much of its nodes' cost (percent)"
+        default=0,
+        ge=0,
+        le=100,
+        description="An action that only saves must save this much of its nodes' cost (percent)",
     )
     min_savings_usd_per_hour: UsdPerHour = Field(
-        0, description="An action that only saves must save this much (USD per hour)"
+        default=0, description="An action that only saves must save this much (USD per hour)"
     )
     deadline: Instant | None = Field(
-        None, description="All disruption must be over by then (UTC); what would take longer is not begun"
+        default=None, description="All disruption must be over by then (UTC); what would take longer is not begun"
     )
-    cross_region_allowed: bool = Field(False, description="Whether a node's load may move to another region")
+    cross_region_allowed: bool = Field(default=False, description="Whether a node's load may move to another region")
 
 
 class Cluster(Strict):
     """One cluster to decide for; without nodes it is a fresh one, for which a mix is chosen."""
 
     cluster_id: Name = Field(description="Unique name of the cluster")
-    nodes: tuple[Node, ...] = Field((), description="Its nodes; empty for a cluster that is yet to be launched")
+    nodes: tuple[Node, ...] = Field(default=(), description="Its nodes; empty for a cluster that is yet to be launched")
     requirements: Requirements = Field(default_factory=Requirements, description="What it must offer")
     constraints: Constraints = Field(default_factory=Constraints, description="What may not be done to it")
-    product_description: Name = Field("Linux/UNIX", description="Product of its pools, as AWS spells it")
+    product_description: Name = Field(default="Linux/UNIX", description="Product of its pools, as AWS spells it")
 
 
 class PoolFacts(Strict):
@@ -145,30 +162,39 @@ class PoolFacts(Strict):
     region: Name = Field(description="AWS region")
     availability_zone: Name = Field(description="Availability zone name")
     instance_type: Name = Field(description="Instance type")
-    product_description: Name = Field("Linux/UNIX", description="Product, as AWS spells it")
+    product_description: Name = Field(default="Linux/UNIX", description="Product, as AWS spells it")
     price: float = Field(gt=0, description="Spot price now (USD per hour)")
-    on_demand_price: float | None = Field(None, gt=0, description="On-demand price (USD per hour); null when unknown")
+    on_demand_price: float | None = Field(
+        default=None, gt=0, description="On-demand price (USD per hour); null when unknown"
+    )
     vcpu: float = Field(gt=0, description="Virtual CPUs of one instance (count)")
     memory_gib: float = Field(gt=0, description="Memory of one instance (GiB)")
-    gpus: int = Field(0, ge=0, description="GPUs of one instance (count)")
-    gpu_model: str | None = Field(None, description="Model of those GPUs; null without GPUs or when unknown")
-    architecture: Architecture = Field("x86_64", description="CPU architecture")
+    gpus: int = Field(default=0, ge=0, description="GPUs of one instance (count)")
+    gpu_model: str | None = Field(default=None, description="Model of those GPUs; null without GPUs or when unknown")
+    architecture: Architecture = Field(default="x86_64", description="CPU architecture")
     interruption_probability: Probability | None = Field(
-        None, description="Predicted probability of an interruption within `horizon_hours` (0..1); null: not predicted"
+        default=None,
+        description="Predicted probability of an interruption within `horizon_hours` (0..1); null: not predicted",
     )
-    horizon_hours: float = Field(1, gt=0, description="Horizon of that probability (hours)")
-    confidence: Share | None = Field(None, description="Confidence of the prediction (0..1); null: not predicted")
-    calibration: Calibration = Field("unknown", description="Whether outcomes have confirmed such probabilities")
+    horizon_hours: float = Field(default=1, gt=0, description="Horizon of that probability (hours)")
+    confidence: Share | None = Field(
+        default=None, description="Confidence of the prediction (0..1); null: not predicted"
+    )
+    calibration: Calibration = Field(
+        default="unknown", description="Whether outcomes have confirmed such probabilities"
+    )
     predicted_price: float | None = Field(
-        None, gt=0, description="Spot price predicted for `predicted_price_horizon_hours` ahead (USD per hour)"
+        default=None, gt=0, description="Spot price predicted for `predicted_price_horizon_hours` ahead (USD per hour)"
     )
-    predicted_price_horizon_hours: float | None = Field(None, gt=0, description="Horizon of that price (hours)")
+    predicted_price_horizon_hours: float | None = Field(default=None, gt=0, description="Horizon of that price (hours)")
     features: dict[str, float | None] = Field(
         default_factory=dict, description="The pool's feature row by name, each in its own unit; null: missing"
     )
     predictions: dict[str, float] = Field(
         default_factory=dict, description="Predictions of models that the engine names, by model_id, each in its unit"
     )
-    observed_at: Instant | None = Field(None, description="When the price began to hold (UTC); null when unknown")
+    observed_at: Instant | None = Field(
+        default=None, description="When the price began to hold (UTC); null when unknown"
+    )
     data_as_of: Instant = Field(description="Only data at or before this instant stands behind these facts (UTC)")
-    simulated: bool = Field(False, description="The price comes from a simulated market")
+    simulated: bool = Field(default=False, description="The price comes from a simulated market")
