@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import signal
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,8 +51,12 @@ def test_a_file_that_is_no_store_is_unavailable(tmp_path: Path) -> None:
 
 def test_a_forked_child_opens_its_own_connections(store: SqliteStore) -> None:
     store.put("job", "a", {"by": "parent"})
+    store._file._write_lock.acquire()  # as if another thread were writing at this moment
     child = os.fork()
-    if child == 0:
+    if child != 0:
+        store._file._write_lock.release()
+    else:
+        signal.alarm(20)
         try:
             store.put("job", "b", {"by": "child"})
             store.append("events", "a", AT, b"x")
