@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +44,7 @@ class MarketOptions:
     on_demand: Path | None = None
     regions: tuple[str, ...] = ()
     instance_types: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()
     live_activity: float = 1.0
     state: Path | None = None
     port: int = 0
@@ -79,8 +81,8 @@ def _simulated(options: MarketOptions, now: int) -> tuple[MarketSource, MarketSt
     if options.live_activity != (state.paces[-1][1] if state.paces else 1.0):
         state.paces.append((now, options.live_activity))
         state.save()
-    source = SimulatedMarket(options.seed, options.regions, options.instance_types, Pace(tuple(state.paces)))
-    return source, state
+    pace = Pace(tuple(state.paces))
+    return SimulatedMarket(options.seed, options.regions, options.instance_types, pace, options.zones), state
 
 
 def _replayed(options: MarketOptions, path: Path, now: int) -> tuple[MarketSource, MarketState]:
@@ -114,12 +116,23 @@ def address_of(listener: socket.socket) -> str:
     return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def server_of(app: Starlette) -> uvicorn.Server:
-    """A quiet uvicorn server for the application."""
+class MarketServer(uvicorn.Server):
+    """A uvicorn server that ends with exit code 0 when it is told to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take SIGTERM and SIGINT as orders, and do not raise them again once they have been followed."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
+
+def server_of(app: Starlette) -> MarketServer:
+    """A quiet server for the application."""
     config = uvicorn.Config(
         app, log_level="critical", access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=2
     )
-    return uvicorn.Server(config)
+    return MarketServer(config)
 
 
 def serve(app: Starlette, port: int = 0, announce: Callable[[str], None] | None = None) -> None:

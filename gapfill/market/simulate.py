@@ -1,6 +1,6 @@
 """A simulated market: the catalogue's pools with prices of the seeded process."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -40,7 +40,8 @@ class SimulatedMarket:
         self.pace = pace or Pace()
         self._types = _known("types", instance_types or catalogue.simulated_types(), catalogue.kinds())
         self._regions = _known("regions", regions or tuple(catalogue.REGIONS), catalogue.REGIONS)
-        self._zones = frozenset(zones)
+        every_zone = [zone for region in self._regions for zone in catalogue.zones_of(region)]
+        self._zones = frozenset(_known("zones", zones, every_zone))
         self._built: dict[str, _Region] = {}
 
     @property
@@ -147,9 +148,7 @@ class SimulatedMarket:
 _FIELDS = ("pool", "at", "price")
 
 
-def _known(
-    option: str, names: Sequence[str], known: dict[str, InstanceKind] | dict[str, tuple[int, float, str]]
-) -> tuple[str, ...]:
+def _known(option: str, names: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise OptionsInvalid(option, f"the catalogue has no {', '.join(unknown)}")
