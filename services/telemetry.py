@@ -148,8 +148,7 @@ def configure_logging(
     root.addHandler(handler)
     root.setLevel(level.upper())
     for name in OWN_HANDLERS:
-        logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
+        _pass_on(logging.getLogger(name))
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
@@ -163,6 +162,14 @@ def configure_logging(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _pass_on(logger: logging.Logger) -> None:
+    """Undo what a library has set up for itself: its lines go to the root's handler, at the root's level."""
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.disabled = False
+    logger.setLevel(logging.NOTSET)
 
 
 def _last_steps(component: str, secrets: tuple[str, ...], *, readable: bool) -> list[Any]:

@@ -73,6 +73,7 @@ def test_a_line_carries_the_identities_of_the_work_at_hand(lines: Lines) -> None
 
 def test_the_standard_librarys_loggers_write_the_same_lines(lines: Lines) -> None:
     logging.getLogger("uvicorn.error").addHandler(logging.StreamHandler())
+    logging.getLogger("uvicorn.error").setLevel("CRITICAL")
     configure_logging("info", "ingress", stream=io.StringIO())
     assert logging.getLogger("uvicorn.error").handlers == []
     stream = io.StringIO()
