@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,16 @@ def test_imports_only_point_down() -> None:
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
     assert " 0 broken" in result.stdout
+
+
+def test_each_part_of_the_server_has_its_layer() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    placed = {name.strip("( )") for layer in layers for name in layer.split("|")}
+    parts = {f"services.{path.stem}" for path in (ROOT / "services").iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert parts - {"services.__init__", "services.__pycache__"} <= placed
 
 
 def test_each_file_opens_with_one_sentence() -> None:
