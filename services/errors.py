@@ -162,28 +162,6 @@ class NoActiveModel(ModelError):
         self.task = task
 
 
-class EngineError(ServerError):
-    """The root of the engines' errors."""
-
-
-class EngineNotFound(EngineError):
-    """No engine `engine_id`; `nearest` are ids that look like it."""
-
-    def __init__(self, engine_id: str, nearest: tuple[str, ...] = ()) -> None:
-        super().__init__(engine_id, nearest)
-        self.engine_id = engine_id
-        self.nearest = nearest
-
-
-class EngineFailed(EngineError):
-    """`engine_id` raised, hung or returned what is no decision; `detail` says which."""
-
-    def __init__(self, engine_id: str, detail: str) -> None:
-        super().__init__(engine_id, detail)
-        self.engine_id = engine_id
-        self.detail = detail
-
-
 class PoolUnknown(ServerError):
     """No tracked pool matches `asked`; `advice` says how it would be."""
 

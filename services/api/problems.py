@@ -132,16 +132,6 @@ TABLE: dict[type[Exception], Problem] = {
             {"task": e.task},
         ),
     ),
-    errors.EngineNotFound: Problem(
-        404,
-        "engine-not-found",
-        "No such engine",
-        lambda e: (
-            f"There is no engine {e.engine_id!r}.",
-            _near(e.nearest) or "GET engines/list shows those there are.",
-            {"engine_id": e.engine_id, "nearest": list(e.nearest)},
-        ),
-    ),
     errors.PoolUnknown: Problem(
         404,
         "pool-unknown",
@@ -196,6 +186,58 @@ TABLE: dict[type[Exception], Problem] = {
             _near(e.nearest) or "GET engines/list shows those there are.",
             {"engine_id": e.engine_id, "nearest": list(e.nearest)},
         ),
+    ),
+    engine_errors.EngineConfigInvalid: Problem(
+        422,
+        "engine-config-invalid",
+        "The config does not fit the engine",
+        lambda e: (
+            str(e),
+            f"GET engines/{e.engine_id}/metadata has the config's schema.",
+            {"errors": [{"field": path, "detail": what} for path, what in e.problems]},
+        ),
+    ),
+    engine_errors.EngineFailed: Problem(
+        502,
+        "engine-failed",
+        "The engine did not decide",
+        lambda e: (
+            f"{e.engine_id}: {e.detail}",
+            "Select another engine, or mend and upload this one.",
+            {"engine_id": e.engine_id},
+        ),
+    ),
+    engine_errors.EngineNotSelected: Problem(
+        409,
+        "no-engine-selected",
+        "No engine is selected",
+        lambda e: ("Nothing can decide yet.", "Select an engine with POST engines/select.", {}),
+    ),
+    gapfill_errors.GapUnknown: Problem(
+        409,
+        "no-active-model",
+        "No gap is known",
+        lambda e: (
+            "No model is active, so there is no trained_until to start from.",
+            "Activate a model, or send trained_until.",
+            {"field": "trained_until"},
+        ),
+    ),
+    gapfill_errors.FillRequestInvalid: Problem(
+        422,
+        "invalid-value",
+        "A value cannot be meant",
+        lambda e: (
+            f"{e.field}: {e.value!r} cannot be meant.",
+            f"Send {e.advice}.",
+            {"field": e.field},
+        ),
+    ),
+    gapfill_errors.FeatureRequestInvalid: Problem(
+        422,
+        "invalid-value",
+        "A value cannot be meant",
+        lambda e: (f"{e.field} {e.detail}.", f"{e.advice[:1].upper()}{e.advice[1:]}.", {"field": e.field}),
     ),
     gapfill_errors.UnknownPlace: Problem(
         422,

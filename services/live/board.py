@@ -13,13 +13,21 @@ from gapfill.pools import Pool
 from services.models.scorer import Matrix, Vector
 
 
+@dataclass(frozen=True, slots=True)
+class TypeFacts:
+    """What an instance type is made of, as far as features do not say it."""
+
+    architecture: str
+    gpus: int
+
+
 @dataclass(frozen=True)
 class FeatureBlock:
     """The rows of one tick.
 
     `matrix` float64[pools, names] (NaN: unknown), `imputed` bool[pools, names], `observed_at` float64[pools] in epoch
-    seconds of each pool's last record (NaN: none). `seq` grows with each tick of one loop; `as_of` is the instant that
-    the rows speak of.
+    seconds of each pool's last record (NaN: none), `known_at` float64[pools] in epoch seconds of the last time that the
+    market told the pool's price. `seq` grows with each tick of one loop; `as_of` is the instant that the rows speak of.
     """
 
     seq: int
@@ -30,12 +38,22 @@ class FeatureBlock:
     matrix: Matrix
     imputed: NDArray[np.bool_]
     observed_at: Vector
+    known_at: Vector
+    types: dict[str, TypeFacts]
 
     @classmethod
     def from_frame(
-        cls, frame: pl.DataFrame, names: tuple[str, ...], *, seq: int, as_of: datetime, market_id: str
+        cls,
+        frame: pl.DataFrame,
+        names: tuple[str, ...],
+        *,
+        seq: int,
+        as_of: datetime,
+        market_id: str,
+        known_at: Vector,
+        types: dict[str, TypeFacts],
     ) -> "FeatureBlock":
-        """From what `gapfill.features.compute` returns."""
+        """From what `gapfill.features.compute` returns, and what is known of its pools beside."""
         flags = np.column_stack(
             [frame.select(pl.col("imputed").list.contains(name).fill_null(value=False)).to_series() for name in names]
         ).astype(bool)
@@ -49,6 +67,8 @@ class FeatureBlock:
             matrix=np.ascontiguousarray(frame.select(pl.col(names).cast(pl.Float64)).to_numpy(), dtype=np.float64),
             imputed=flags,
             observed_at=seconds.to_numpy().astype(np.float64),
+            known_at=known_at,
+            types=types,
         )
 
     def silence_h(self, rows: NDArray[np.intp] | slice = slice(None)) -> Vector:
@@ -66,7 +86,14 @@ class FeatureBlock:
             self.matrix.copy(),
             self.imputed.copy(),
             self.observed_at.copy(),
+            self.known_at.copy(),
+            self.types,
         )
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the prices are a simulator's or a replayer's."""
+        return simulated(self.market_id)
 
 
 class FeatureBoard:
@@ -108,6 +135,11 @@ class FeatureBoard:
         """Seconds since the newest block's `as_of`; None before the first."""
         block = self.block
         return ((now or datetime.now(UTC)) - block.as_of).total_seconds() if block else None
+
+
+def simulated(market_id: str) -> bool:
+    """Whether a market is not AWS itself."""
+    return not market_id.startswith("aws:")
 
 
 _NOWHERE: NDArray[np.intp] = np.array([], dtype=np.intp)

@@ -1,0 +1,131 @@
+"""Deciding for clusters: the question put together from the board, and the decisions that are worth telling."""
+
+import json
+import zlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from engines.canonical import canonical
+from engines.contract import Cluster, ClusterDecision, DecisionInput, DecisionOutput
+from engines.host import EngineHost
+from gapfill.pools import Pool
+from services.live.board import FeatureBlock
+from services.live.facts import Places, pool_facts, score_block
+from services.live.selection import EngineSelection
+from services.models.slots import Slots
+from services.store.protocol import Store
+
+LOG = "decisions"
+LATEST = "decision"
+
+
+def follow_selection(host: EngineHost, selection: EngineSelection) -> bool:
+    """Bring a host to what the store says; whether it changed. Raises what `EngineHost.select` raises."""
+    wanted = selection.current()
+    held = host.selection
+    if wanted is None or (held and held.generation >= wanted.generation):
+        return False
+    host.select(wanted.engine_id, wanted.config, wanted.generation)
+    return True
+
+
+def question(block: FeatureBlock, slots: Slots, clusters: Sequence[Cluster]) -> DecisionInput:
+    """What an engine is asked for these clusters: the facts of every pool that could matter to one of them."""
+    places = _places(block, clusters)
+    scores = score_block(block, slots, places) if len(places) else {}
+    return DecisionInput(
+        as_of=block.as_of,
+        market_id=block.market_id,
+        clusters=tuple(clusters),
+        pools=pool_facts(block, scores, places),
+    )
+
+
+def _places(block: FeatureBlock, clusters: Sequence[Cluster]) -> Places:
+    """Pools of a cluster's product, in its regions, or anywhere for a cluster that is yet to be launched."""
+    regions: set[str] | None = set()
+    for cluster in clusters:
+        allowed = cluster.constraints.allowed_regions
+        anywhere = not cluster.nodes or cluster.constraints.cross_region_allowed
+        if regions is None or (anywhere and allowed is None):
+            regions = None
+            continue
+        regions.update(node.region for node in cluster.nodes)
+        regions.update(allowed or ())
+    products = {cluster.product_description for cluster in clusters}
+    chosen = [
+        index
+        for index, pool in enumerate(map(Pool.parse, block.pool_ids))
+        if pool.product in products and (regions is None or pool.region in regions)
+    ]
+    return np.array(chosen, dtype=np.intp)
+
+
+class DecisionDiary:
+    """Keeps the latest decision per cluster and the log of those that changed, with the input that led to each."""
+
+    def __init__(self, store: Store, keep: int) -> None:
+        self._store = store
+        self._keep = keep
+
+    def news(self, given: DecisionInput, output: DecisionOutput) -> list[ClusterDecision]:
+        """Write what is new and return it: another content than the last one told, or that one has expired."""
+        told = []
+        for decision in output.decisions:
+            content = _content(decision)
+            last = self._store.get(LATEST, decision.cluster_id)
+            if last and last.value["content"] == content and _valid_until(last.value) > given.as_of:
+                continue
+            row = self._row(decision, output, given.as_of)
+            self._store.put(LATEST, decision.cluster_id, {**row, "content": content})
+            kept = zlib.compress(json.dumps({**row, "input": json.loads(canonical(given))}).encode())
+            entry = self._store.append(LOG, decision.cluster_id, given.as_of, kept)
+            if entry.seq % 100 == 0:
+                self._store.trim(LOG, self._keep)
+            told.append(decision)
+        return told
+
+    def latest(self, cluster_id: str | None = None) -> list[dict[str, Any]]:
+        """The latest decision of one cluster, or of each."""
+        found = self._store.find(LATEST, prefix=cluster_id or "")
+        rows = [document.value for document in found if cluster_id in (None, document.key)]
+        return [{name: value for name, value in row.items() if name != "content"} for row in rows]
+
+    def past(self, cluster_id: str | None, limit: int, before: int | None) -> list[dict[str, Any]]:
+        """Decisions as told, newest first; `before` is the seq to go on below."""
+        oldest, newest = self._store.span(LOG)
+        rows: list[dict[str, Any]] = []
+        high = min(newest, (before or newest + 1) - 1)
+        while len(rows) < limit and high >= oldest:
+            low = max(oldest - 1, high - 200)
+            kinds = (cluster_id,) if cluster_id else ()
+            entries = [e for e in self._store.read(LOG, after=low, kinds=kinds, limit=200) if e.seq <= high]
+            for entry in reversed(entries):
+                row = json.loads(zlib.decompress(entry.body))
+                del row["input"]
+                rows.append({"seq": entry.seq, **row})
+            high = low
+        return rows[:limit]
+
+    def _row(self, decision: ClusterDecision, output: DecisionOutput, as_of: datetime) -> dict[str, Any]:
+        return {
+            "as_of": as_of.isoformat(),
+            "made_by": output.made_by.model_dump(mode="json") if output.made_by else None,
+            "decision": decision.model_dump(mode="json"),
+        }
+
+
+def _content(decision: ClusterDecision) -> list[list[Any]]:
+    """What an orchestrator would do, without the figures that move with every tick."""
+    return [
+        [action.type, sorted(action.node_ids), action.target.model_dump(mode="json") if action.target else None]
+        for action in decision.recommendations
+    ]
+
+
+def _valid_until(row: dict[str, Any]) -> datetime:
+    times = [datetime.fromisoformat(action["valid_until"]) for action in row["decision"]["recommendations"]]
+    return min(times, default=datetime.max.replace(tzinfo=UTC))

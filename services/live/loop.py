@@ -1,0 +1,244 @@
+"""The live loop: one tick after another; the only producer of ticks and the only writer of live predictions."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import structlog
+
+from engines.errors import EnginesError
+from engines.host import EngineHost
+from gapfill.errors import MarketError, StaleWriter
+from gapfill.features import compute
+from gapfill.features.registry import NAMES
+from gapfill.frames import ASKS, PRICES
+from gapfill.history import History
+from gapfill.prices import PriceSource
+from services.errors import LeaseLost
+from services.live.board import FeatureBlock, TypeFacts
+from services.live.clusters import Clusters
+from services.live.deciding import DecisionDiary, follow_selection, question
+from services.live.facts import score_block
+from services.live.recent import Recent
+from services.live.selection import EngineSelection
+from services.live.stage import Stage
+from services.live.tracking import RegionScope, Tracked
+from services.live.written import LivePredictions
+from services.models.activation import Activations
+from services.models.slots import Slots
+from services.settings import Settings
+from services.telemetry import Metrics
+
+INGEST_EVERY_S = 60.0
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Prices of one region that came in while it was asked without a break over [start, end)."""
+
+    scope: RegionScope
+    start: datetime
+    end: datetime
+
+
+# Hands live prices to the gap filler, the only writer of price history; raises when it did not take them.
+Ingest = Callable[[pl.DataFrame, Sequence[Watch]], None]
+
+
+@dataclass
+class _Region:
+    """How far one region's prices are known."""
+
+    asked_until: datetime | None = None
+    unbroken_since: datetime | None = None
+    pending: list[pl.DataFrame] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the loop works with; all of it is shared with nobody but the store."""
+
+    source: PriceSource
+    history: History
+    tracked: Tracked
+    slots: Slots
+    activations: Activations
+    host: EngineHost
+    selection: EngineSelection
+    clusters: Clusters
+    diary: DecisionDiary
+    stage: Stage
+    predictions: LivePredictions
+    ingest: Ingest
+
+
+class LiveLoop:
+    """Ticks on one thread; `block` may be read from any."""
+
+    def __init__(self, parts: Parts, settings: Settings, metrics: Metrics) -> None:
+        self._parts = parts
+        self._settings = settings
+        self._metrics = metrics
+        self._recent = Recent(parts.history)
+        self._regions: dict[str, _Region] = {}
+        self._seq = 0
+        self._ingested_at = time.monotonic()
+        self._changed = threading.Condition()
+        self.block: FeatureBlock | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick at every interval until `stop`; then hand over what is not yet written.
+
+        A tick that fails is logged and the next one tries again; `LeaseLost` and `StaleWriter` end the loop.
+        """
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                told = self.tick(datetime.now(UTC))
+                self._metrics.ticks.labels(result="ok" if told else "waiting").inc()
+            except (LeaseLost, StaleWriter):
+                raise
+            except Exception:
+                self._metrics.ticks.labels(result="failed").inc()
+                _log.exception("tick_failed")
+            took = time.monotonic() - began
+            self._metrics.tick_seconds.observe(took)
+            stop.wait(max(0.0, self._settings.live_interval_s - took))
+        self.flush()
+
+    def tick(self, now: datetime) -> bool:
+        """New prices in, predictions and decisions out; False while no tracked pool has a price yet."""
+        parts = self._parts
+        parts.stage.confirm()
+        parts.slots.reconcile(parts.activations.all())
+        scopes = parts.tracked.scopes()
+        self._recent.refresh(scopes, now)
+        self._recent.add(self._pull(scopes, now), now)
+        block = self._block(scopes, now)
+        if block is None:
+            return False
+        self._show(block)
+        self._predict(block, now)
+        self._decide(block)
+        self._metrics.tick_at.set(now.timestamp())
+        if time.monotonic() - self._ingested_at >= INGEST_EVERY_S:
+            self.flush()
+        return True
+
+    def wait_block(self, after: int, timeout_s: float) -> FeatureBlock | None:
+        """The newest block when its seq is above `after`, as soon as there is one; None after the timeout."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.block is not None and self.block.seq > after, timeout_s)
+            return self.block if self.block is not None and self.block.seq > after else None
+
+    def flush(self) -> None:
+        """Hand live prices to the gap filler and write what was predicted; what fails is kept for the next time."""
+        self._ingested_at = time.monotonic()
+        self._parts.predictions.write()
+        frames = [frame for region in self._regions.values() for frame in region.pending]
+        watches = [
+            Watch(scope, region.unbroken_since, region.asked_until)
+            for scope in self._parts.tracked.scopes()
+            if (region := self._regions.get(scope.region)) and region.unbroken_since and region.asked_until
+        ]
+        if not frames:
+            return
+        try:
+            self._parts.ingest(pl.concat(frames), watches)
+        except Exception as error:  # noqa: BLE001 - whatever the other process met, the prices are tried again
+            _log.warning("live_prices_kept_back", error=type(error).__name__, detail=str(error))
+            return
+        for region in self._regions.values():
+            region.pending.clear()
+
+    def _pull(self, scopes: Sequence[RegionScope], now: datetime) -> pl.DataFrame:
+        """What the regions have to tell since they were last asked; a region that fails keeps its old prices."""
+        with ThreadPoolExecutor(max_workers=max(1, len(scopes))) as pool:
+            return pl.concat(
+                [pl.DataFrame(schema=PRICES), *pool.map(lambda scope: self._pull_region(scope, now), scopes)]
+            )
+
+    def _pull_region(self, scope: RegionScope, now: datetime) -> pl.DataFrame:
+        region = self._regions.setdefault(scope.region, _Region())
+        since = region.asked_until or now
+        try:
+            pages = self._parts.source.spot_pages(scope.region, scope.instance_types, scope.products, since, now)
+            points = pl.concat([pl.DataFrame(schema=PRICES), *(page.points for page in pages)])
+        except MarketError as error:
+            _log.warning("region_not_answering", region=scope.region, error=type(error).__name__, detail=error.detail)
+            return pl.DataFrame(schema=PRICES)
+        region.unbroken_since = region.unbroken_since or now
+        region.asked_until = now
+        fresh = points.filter(pl.col("price_micro_usd") > 0, pl.col("at") <= now)
+        region.pending.append(fresh)
+        return fresh
+
+    def _block(self, scopes: Sequence[RegionScope], now: datetime) -> FeatureBlock | None:
+        recent = self._recent
+        pools = recent.points["pool_id"].unique().sort()
+        if pools.is_empty():
+            return None
+        asks = pl.DataFrame({"pool_id": pools, "as_of": now, "launched_at": None}, schema=ASKS)
+        rows = compute(recent.points, asks, recent.on_demand, recent.instance_types)
+        asked = {name: region.asked_until for name, region in self._regions.items()}
+        known_at = np.array(
+            [at.timestamp() if (at := asked.get(pool_id.split("/", 1)[0])) else np.nan for pool_id in rows["pool_id"]]
+        )
+        types = {
+            row["instance_type"]: TypeFacts(row["architecture"], row["gpus"])
+            for row in recent.instance_types.iter_rows(named=True)
+        }
+        self._seq += 1
+        return FeatureBlock.from_frame(
+            rows,
+            NAMES,
+            seq=self._seq,
+            as_of=now,
+            market_id=self._parts.source.market_id,
+            known_at=known_at,
+            types=types,
+        )
+
+    def _show(self, block: FeatureBlock) -> None:
+        with self._changed:
+            self.block = block
+            self._changed.notify_all()
+
+    def _predict(self, block: FeatureBlock, now: datetime) -> None:
+        scores = score_block(block, self._parts.slots)
+        self._parts.stage.tell_predictions(block, scores)
+        self._metrics.events.labels(kind="predictions").inc()
+        for scored in scores.values():
+            self._parts.predictions.add(block, scored, made_at=datetime.now(UTC))
+            self._metrics.predictions.labels(model_id=scored.version.model_id, origin="live").inc(len(block.pool_ids))
+        self._metrics.data_age_seconds.set((datetime.now(UTC) - now).total_seconds())
+
+    def _decide(self, block: FeatureBlock) -> None:
+        parts = self._parts
+        clusters = parts.clusters.all()
+        if not clusters:
+            return
+        follow_selection(parts.host, parts.selection)
+        if parts.host.selection is None:
+            return
+        began = time.monotonic()
+        engine_id = parts.host.selection.engine_id
+        given = question(block, parts.slots, clusters)
+        try:
+            output = parts.host.decide(given)
+        except EnginesError as error:
+            self._metrics.decisions.labels(engine_id=engine_id, result="failed").inc()
+            _log.error("decision_failed", engine_id=engine_id, detail=str(error))
+            return
+        self._metrics.decision_seconds.labels(engine_id=engine_id).observe(time.monotonic() - began)
+        self._metrics.decisions.labels(engine_id=engine_id, result="ok").inc(len(clusters))
+        told = parts.diary.news(given, output)
+        if told:
+            parts.stage.tell_decisions(block, output, told)
+            self._metrics.events.labels(kind="decisions").inc()

@@ -1,0 +1,65 @@
+"""The last days of prices, in memory: what a tick needs to compute features without reading the history."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from gapfill.features.registry import LONGEST_WINDOW
+from gapfill.frames import INSTANCE_TYPES, ON_DEMAND, PRICES
+from gapfill.history import History
+from gapfill.scope import Scope
+from services.live.tracking import RegionScope
+
+# Older points are dropped in one go, not at each tick.
+SLACK = timedelta(hours=6)
+# The loop's own prices come back through the history; what a fill adds may wait this long.
+RELOAD_EVERY = timedelta(seconds=15)
+
+
+class Recent:
+    """Points, on-demand prices and instance types of the tracked pools. One thread's at a time."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._loaded: tuple[tuple[RegionScope, ...], int] | None = None
+        self._loaded_at: datetime | None = None
+        self._trimmed_to: datetime | None = None
+        self.points = pl.DataFrame(schema=PRICES)
+        self.on_demand = pl.DataFrame(schema=ON_DEMAND)
+        self.instance_types = pl.DataFrame(schema=INSTANCE_TYPES)
+
+    def refresh(self, scopes: Sequence[RegionScope], now: datetime) -> bool:
+        """Read the history where it or the selection has changed since the last time; whether it was read."""
+        seen = (tuple(scopes), self._history.version()[0])
+        due = self._loaded_at is None or now - self._loaded_at >= RELOAD_EVERY
+        if seen == self._loaded or (not due and not self.points.is_empty()):
+            return False
+        frames = [
+            self._history.prices(
+                Scope((scope.region,), scope.instance_types, scope.products), start=now - LONGEST_WINDOW, carry_in=True
+            )
+            for scope in scopes
+        ]
+        self.on_demand = self._history.on_demand()
+        self.instance_types = self._history.instance_types()
+        self._loaded, self._loaded_at = seen, now
+        self.add(pl.concat(frames) if frames else self.points.clear(), now)
+        return True
+
+    def add(self, points: pl.DataFrame, now: datetime) -> None:
+        """Take in new points; duplicates are dropped, and in time what no window reaches."""
+        if not points.is_empty():
+            merged = pl.concat([self.points, points.select(*PRICES)])
+            self.points = merged.unique(["pool_id", "at"], keep="first", maintain_order=True)
+        oldest = now - LONGEST_WINDOW
+        if self._trimmed_to is None or oldest - self._trimmed_to > SLACK:
+            self._trimmed_to = oldest
+            self.points = _without_older(self.points, oldest)
+
+
+def _without_older(points: pl.DataFrame, oldest: datetime) -> pl.DataFrame:
+    """The points since `oldest`, and each pool's last one before."""
+    before = points.filter(pl.col("at") <= oldest)
+    carried = before.group_by("pool_id").agg(pl.all().sort_by("at").last()).select(*PRICES)
+    return pl.concat([carried, points.filter(pl.col("at") > oldest)])
