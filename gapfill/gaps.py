@@ -29,7 +29,7 @@ COVERAGE = pl.Schema(
 
 
 class Hole(BaseModel):
-    """A stretch in which no pool of a region has any point, heartbeats included."""
+    """A stretch in which at least half of a region's pools have no point for over 25 h, heartbeats included."""
 
     region: str
     start: datetime
@@ -80,19 +80,36 @@ def coverage(points: pl.DataFrame, start: datetime, end: datetime, kept_from: da
 
 
 def holes(points: pl.DataFrame, start: datetime, end: datetime) -> list[Hole]:
-    """Where whole regions are silent for over 25 h: what is missing is then the data, not the changes."""
-    edges = points.filter(pl.col("at").is_between(start, end, closed="left")).select(
-        pl.col("pool_id").str.split("/").list.first().alias("region"), "at"
+    """Where at least half of a region's pools are in a silence of over 25 h at once: data is missing, not changes."""
+    region = pl.col("pool_id").str.split("/").list.first().alias("region")
+    spans = (
+        points.filter(pl.col("at") < end)
+        .sort("pool_id", "at")
+        .select(region, "pool_id", "at", pl.col("at").shift(-1).over("pool_id").fill_null(end).alias("until"))
     )
-    silent = (
-        edges.unique()
+    silent = spans.filter(pl.col("until") - pl.col("at") > SILENCE, pl.col("until") > start)
+    steps = pl.concat(
+        [
+            silent.select("region", pl.col("at").clip(start).alias("at"), pl.lit(1).alias("step")),
+            silent.select("region", pl.col("until").alias("at"), pl.lit(-1).alias("step")),
+        ]
+    )
+    half = spans.group_by("region").agg((pl.col("pool_id").n_unique() / 2).alias("half"))
+    levels = (
+        steps.group_by("region", "at")
+        .agg(pl.col("step").sum())
         .sort("region", "at")
-        .with_columns(pl.col("at").shift(1).over("region").alias("before"))
-        .filter(pl.col("at") - pl.col("before") > SILENCE)
+        .with_columns(pl.col("step").cum_sum().over("region").alias("silent"))
+        .join(half, on="region", maintain_order="left")
+        .with_columns((pl.col("silent") >= pl.col("half")).alias("open"))
+        # The first instant of each stretch above or below the half.
+        .filter(pl.col("open") != pl.col("open").shift(1).over("region").fill_null(value=False))
+        .with_columns(pl.col("at").shift(-1).over("region").fill_null(end).alias("until"))
+        .filter("open")
     )
     return [
-        Hole(region=region, start=before, end=at, hours=round((at - before) / timedelta(hours=1), 2))
-        for region, at, before in silent.select("region", "at", "before").rows()
+        Hole(region=name, start=since, end=until, hours=round((until - since) / timedelta(hours=1), 2))
+        for name, since, until in levels.select("region", "at", "until").rows()
     ]
 
 

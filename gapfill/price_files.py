@@ -92,7 +92,8 @@ def read_raw_prices(path: Path, zone_names: Mapping[str, str] | None = None) -> 
 def _read(path: Path) -> pl.DataFrame:
     """The file as a table of its own columns; text files as text."""
     try:
-        head = path.open("rb").read(4096)
+        with path.open("rb") as file:
+            head = file.read(4096)
         if head.startswith(b"PAR1"):
             return pl.read_parquet(path)
         if head.lstrip()[:1] in (b"{", b"["):
