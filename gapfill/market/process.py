@@ -92,7 +92,7 @@ def pressure(pools: Pools, tau: Floats) -> Floats:
 
 def is_static(pools: Pools) -> NDArray[np.bool_]:
     """Which pools never change their price: a quarter, and those so cheap that one step would be over 6 %."""
-    return (draws(pools.keys, _STATIC) < 0.25) | (level(pools) * pools.on_demand < 16 * PRICE_STEP)
+    return (draws(pools.keys, _STATIC) < 0.265) | (level(pools) * pools.on_demand < 16 * PRICE_STEP)
 
 
 def level(pools: Pools) -> Floats:

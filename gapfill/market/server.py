@@ -79,7 +79,8 @@ def _simulated(options: MarketOptions, now: int) -> tuple[MarketSource, MarketSt
         raise OptionsInvalid("live-activity", "must be at least 1")
     state = open_state(options.state, f"sim:{options.seed}")
     if options.live_activity != (state.paces[-1][1] if state.paces else 1.0):
-        state.paces.append((now, options.live_activity))
+        # From the next second on: what this second brings may have been told already.
+        state.paces.append((now + 1, options.live_activity))
         state.save()
     pace = Pace(tuple(state.paces))
     return SimulatedMarket(options.seed, options.regions, options.instance_types, pace, options.zones), state
