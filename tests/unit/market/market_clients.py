@@ -1,5 +1,6 @@
 """What the market's tests share: a clock that is set, and boto3 clients that point at a market in a thread."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from gapfill.market.state import MarketState
 from gapfill.market.threaded import serve_in_thread
 
 NOON = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
-REAL_DATA = Path(__file__).parents[3].parent / "shared" / "data"
+REAL_DATA = Path(os.environ.get("CLOUDOPTIM_REAL_DATA") or Path(__file__).parents[3].parent / "shared" / "data")
 
 
 class SetClock:
