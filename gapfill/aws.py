@@ -118,7 +118,7 @@ class AwsPriceSource:
             while token != "":
                 asked = query if token is None else {**query, "NextToken": token}
                 answer = self._call(region, client.describe_spot_price_history, **asked)
-                yield spot_xml.to_page(region, _records(answer), zone_ids)
+                yield spot_xml.to_page(region, records_of(answer), zone_ids)
                 token = answer.get("NextToken") or ""
 
     def current(self, region: str, instance_types: Sequence[str], products: Sequence[str]) -> pl.DataFrame:
@@ -196,7 +196,8 @@ def _decode_early(response_dict: dict[str, Any], customized_response_dict: dict[
         customized_response_dict[_RECORDS], response_dict["body"] = decoded
 
 
-def _records(answer: dict[str, Any]) -> pl.DataFrame:
+def records_of(answer: dict[str, Any]) -> pl.DataFrame:
+    """The records of a parsed page (`spot_xml.RECORDS`), decoded early or by boto3."""
     early = answer.get(_RECORDS)
     if isinstance(early, pl.DataFrame):
         return early
