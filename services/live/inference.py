@@ -8,7 +8,7 @@ import numpy as np
 
 from gapfill.features.request import apply_request, now_observed
 from gapfill.pools import LINUX, Pool
-from services.errors import DataStale, NoActiveModel, PoolUnknown, RequestInvalid
+from services.errors import DataStale, PoolUnknown, RequestInvalid, Unavailable
 from services.live.board import FeatureBlock, FeatureBoard
 from services.live.facts import Places
 from services.models.predictor import Scored, predict
@@ -95,11 +95,12 @@ def _check(ask: Ask, lent: Lent) -> None:
 
 
 def _answer(ask: Ask, lent: Lent, block: FeatureBlock, places: Places, scored: Scored, at: datetime) -> dict[str, Any]:
-    if np.isnan(scored.values).all():
-        raise NoActiveModel(TASK) if not len(places) else DataStale(block.as_of, 0.0)
     version = lent.version
+    if np.isnan(scored.values).all():
+        missing = [name for name, value in zip(version.features, scored.matrix[0], strict=True) if np.isnan(value)]
+        raise Unavailable("prediction", f"not known for this pool, and the model needs it: {', '.join(missing)}")
     column = {name: i for i, name in enumerate(block.names)}
-    pools = []
+    pools: list[dict[str, Any]] = []
     for row, place in enumerate(places):
         pool = Pool.parse(block.pool_ids[place])
         values = block.matrix[place]

@@ -104,7 +104,7 @@ class LiveLoop:
                 self._metrics.ticks.labels(result="ok" if told else "waiting").inc()
             except (LeaseLost, StaleWriter):
                 raise
-            except Exception:
+            except Exception:  # noqa: BLE001 - one bad tick must not end the loop
                 self._metrics.ticks.labels(result="failed").inc()
                 _log.exception("tick_failed")
             took = time.monotonic() - began

@@ -14,6 +14,8 @@ from services.store.protocol import Lease, Store
 LEASE = "live_loop"
 LEASE_TTL_S = 30.0
 TRIM_EVERY = 100
+# What a task's value is called in an event's rows.
+VALUE: dict[Task, str] = {"spot_interruption": "interruption_probability", "spot_price": "predicted_price"}
 
 
 class Stage:
@@ -46,10 +48,10 @@ class Stage:
         for task, told in scores.items():
             features = told.version.features
             rows = rows.with_columns(
-                pl.Series(task, told.scored.values),
-                pl.Series(f"{task}_confidence", told.scored.confidence.total),
+                pl.Series(VALUE[task], told.scored.values),
+                pl.Series(f"{VALUE[task]}_confidence", told.scored.confidence.total),
                 pl.Series(
-                    f"{task}_imputed",
+                    f"{VALUE[task]}_imputed_features",
                     [told.scored.imputed_names(row, features) for row in range(len(block.pool_ids))],
                     dtype=pl.List(pl.String),
                 ),

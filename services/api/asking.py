@@ -1,0 +1,31 @@
+"""What every router takes from a request: the house, who asks, and the word for the audit log."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from services import telemetry
+from services.api.house import House
+from services.keys import Principal
+
+PREFIX = "/api/v1/ml"
+
+
+def _house(connection: HTTPConnection) -> House:
+    found: House = connection.app.state.house
+    return found
+
+
+def _who(connection: HTTPConnection) -> Principal:
+    principal: Principal = connection.state.principal
+    return principal
+
+
+InHouse = Annotated[House, Depends(_house)]
+Who = Annotated[Principal, Depends(_who)]
+
+
+def record(house: House, who: Principal, action: str, target: str, **detail: Any) -> None:
+    """One line in the audit log: who did what to what."""
+    house.audit.record(who, action, target, request_id=telemetry.request_id.get(), **detail)

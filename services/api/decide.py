@@ -1,0 +1,145 @@
+"""Decisions on request, those of the past, and the clusters they are for."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+
+from engines.contract import Cluster, Constraints, Node, Requirements
+from gapfill.pools import LINUX
+from services.api.answers import Json
+from services.api.asking import InHouse, Who, record
+from services.api.gate import needs
+from services.api.house import House
+from services.errors import ClusterUnknown, DataStale, RequestInvalid
+from services.live.deciding import question
+
+router = APIRouter(tags=["decisions"])
+
+
+class DecideRequest(BaseModel):
+    """A cluster by its id, registered or new; what is sent beside it holds for this decision only."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cluster_id: str = Field(min_length=1, max_length=255)
+    requirements: Requirements | None = None
+    constraints: Constraints | None = None
+
+
+class ClusterState(BaseModel):
+    """The state of a cluster as its orchestrator sees it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    nodes: tuple[Node, ...] = Field((), max_length=20_000)
+    requirements: Requirements = Field(default_factory=lambda: Requirements())
+    constraints: Constraints = Field(default_factory=lambda: Constraints())
+    product_description: str = LINUX
+
+
+@router.post("/decision/spot-optimize", response_class=Json)
+@needs("invoker")
+async def spot_optimize(house: InHouse, request: DecideRequest) -> Response:
+    """What the selected engine would do with the cluster now."""
+    cluster = await run_in_threadpool(_cluster, house, request)
+    block = house.board.block
+    age = house.board.age_s()
+    if block is None or age is None or age > house.settings.data_max_age_s:
+        raise DataStale(block.as_of if block else None, house.settings.data_max_age_s)
+    given = await run_in_threadpool(question, block, house.slots, [cluster])
+    output = await house.decisions.decide(given)
+    decision = output.decisions[0]
+    return Json(
+        {
+            **decision.model_dump(mode="json"),
+            "as_of": output.as_of,
+            "made_by": output.made_by.model_dump(mode="json") if output.made_by else None,
+            "market_id": block.market_id,
+            "seq": block.seq,
+        }
+    )
+
+
+@router.get("/decisions/latest", response_class=Json)
+@needs("viewer")
+def latest(
+    house: InHouse, cluster_id: str | None = None, region: str | None = None, instance_type: str | None = None
+) -> Response:
+    """The latest decision of each cluster, or of those that touch a region or an instance type."""
+    rows = house.diary.latest(cluster_id)
+    if cluster_id and not rows:
+        house.clusters.get(cluster_id)
+    return Json({"decisions": [row for row in rows if _touches(row, region, instance_type)]})
+
+
+@router.get("/decisions/history", response_class=Json)
+@needs("viewer")
+def history(
+    house: InHouse,
+    cluster_id: str | None = None,
+    before: Annotated[int | None, Query(ge=1)] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> Response:
+    """Decisions as they were told, newest first; go on with `before` = the last row's seq."""
+    return Json({"decisions": house.diary.past(cluster_id, limit, before)})
+
+
+@router.get("/clusters")
+@needs("viewer")
+def clusters(house: InHouse) -> list[dict[str, Any]]:
+    """The registered clusters."""
+    return house.clusters.rows()
+
+
+@router.put("/clusters/{cluster_id}", response_class=Json)
+@needs("invoker")
+async def put_cluster(house: InHouse, who: Who, cluster_id: str, state: ClusterState) -> Response:
+    """Register a cluster or replace its state; from the next tick on it is decided for."""
+    names = [node.node_id for node in state.nodes]
+    if len(set(names)) != len(names):
+        raise RequestInvalid("nodes", "two nodes have the same node_id.", "Give each node its own.")
+    if not 1 <= len(cluster_id) <= 255:
+        raise RequestInvalid("cluster_id", "is too long.", "At most 255 characters.")
+    cluster = Cluster(cluster_id=cluster_id, **{name: getattr(state, name) for name in ClusterState.model_fields})
+    is_new = await run_in_threadpool(house.clusters.put, cluster, who.name, datetime.now(UTC))
+    record(house, who, "cluster.put", cluster_id, nodes=len(names))
+    return Json(cluster.model_dump(mode="json"), status_code=201 if is_new else 200)
+
+
+@router.get("/clusters/{cluster_id}", response_class=Json)
+@needs("viewer")
+def get_cluster(house: InHouse, cluster_id: str) -> Response:
+    """A cluster as last put."""
+    return Json(house.clusters.get(cluster_id).model_dump(mode="json"))
+
+
+@router.delete("/clusters/{cluster_id}")
+@needs("invoker")
+def delete_cluster(house: InHouse, who: Who, cluster_id: str) -> dict[str, Any]:
+    """Forget a cluster."""
+    house.clusters.remove(cluster_id)
+    record(house, who, "cluster.deleted", cluster_id)
+    return {"cluster_id": cluster_id, "deleted": True}
+
+
+def _cluster(house: House, request: DecideRequest) -> Cluster:
+    try:
+        known = house.clusters.get(request.cluster_id)
+    except ClusterUnknown:
+        if request.requirements is None:
+            raise
+        known = Cluster(cluster_id=request.cluster_id)
+    changes = {name: value for name in ("requirements", "constraints") if (value := getattr(request, name)) is not None}
+    return known.model_copy(update=changes)
+
+
+def _touches(row: dict[str, Any], region: str | None, instance_type: str | None) -> bool:
+    if region is None and instance_type is None:
+        return True
+    targets = [action["target"] for action in row["decision"]["recommendations"] if action["target"]]
+    return any(
+        region in (None, target["region"]) and instance_type in (None, target["instance_type"]) for target in targets
+    )
