@@ -1,9 +1,9 @@
 """What an engine is told: clusters with their nodes, requirements and constraints, and the facts about each pool."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 CapacityType = Literal["spot", "on_demand"]
 Architecture = Literal["x86_64", "arm64"]
@@ -153,6 +153,12 @@ class Cluster(Strict):
     requirements: Requirements = Field(default_factory=Requirements, description="What it must offer")
     constraints: Constraints = Field(default_factory=Constraints, description="What may not be done to it")
     product_description: Name = Field(default="Linux/UNIX", description="Product of its pools, as AWS spells it")
+
+    @model_validator(mode="after")
+    def _node_ids_are_unique(self) -> Self:
+        if len({node.node_id for node in self.nodes}) < len(self.nodes):
+            raise ValueError("two nodes have the same node_id")
+        return self
 
 
 class PoolFacts(Strict):

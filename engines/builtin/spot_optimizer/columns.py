@@ -1,0 +1,158 @@
+"""The variables of the mix: for each class of nodes staying or one of its offers, and launches of what is missing."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engines.builtin.spot_optimizer.config import OptimizerConfig
+from engines.builtin.spot_optimizer.nodes import NodeClass
+from engines.builtin.spot_optimizer.offers import Bools, Offers
+from engines.facts import Cluster
+
+# More than any real node costs per hour, so that what must go stays only if nothing else is possible.
+FORCED_STAY_USD = 5_000.0
+# Prefers staying where costs are equal.
+_LEAST_GAIN_USD = 1e-7
+_SPOT_PER_CLASS = 8
+_ON_DEMAND_PER_CLASS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One variable: up to `upper` nodes of one kind; amounts are per node.
+
+    `of_class` is -1 for launches, `offer` is -1 for staying; `objective` is in USD per hour.
+    """
+
+    of_class: int
+    offer: int
+    upper: float
+    objective: float
+    price: float
+    vcpu: float
+    memory: float
+    gpus: int
+    spot: bool
+    place: tuple[str, str, str]
+
+    @property
+    def stays(self) -> bool:
+        """Whether the nodes stay as they are."""
+        return self.offer < 0
+
+    @property
+    def moves(self) -> bool:
+        """Whether running nodes are disrupted."""
+        return self.of_class >= 0 and self.offer >= 0
+
+
+def columns_of(
+    cluster: Cluster, classes: list[NodeClass], offers: Offers, config: OptimizerConfig, *, launch: bool
+) -> tuple[Column, ...]:
+    """Return all variables, each class's together, launches last; without `launch` nothing is launched."""
+    columns: list[Column] = []
+    for k, node_class in enumerate(classes):
+        columns.append(_staying(k, node_class))
+        if node_class.one.pin is None:
+            gain = least_saving(cluster, node_class)
+            size = len(node_class.members)
+            columns += [
+                _bought(k, int(j), float(size), gain, offers)
+                for j in _nearest(cluster, node_class.eligible, offers, config)
+            ]
+    if launch and is_short(cluster, classes):
+        columns += [_bought(-1, int(j), math.inf, 0.0, offers) for j in _undominated(cluster, offers, config)]
+    return tuple(columns)
+
+
+def least_saving(cluster: Cluster, node_class: NodeClass) -> float:
+    """Return what a voluntary move of one such node must save (USD per hour); nothing when it is forced to go."""
+    if node_class.one.force is not None:
+        return 0.0
+    limits = cluster.constraints
+    share = limits.min_savings_percent / 100 * (node_class.one.price or 0.0)
+    return max(limits.min_savings_usd_per_hour, share, _LEAST_GAIN_USD)
+
+
+def is_short(cluster: Cluster, classes: list[NodeClass]) -> bool:
+    """Whether the nodes that run offer less than the requirements ask for."""
+    needs = cluster.requirements
+    nodes = [state.node.capacity for node_class in classes for state in node_class.members]
+    return (
+        sum(n.vcpu for n in nodes) < needs.vcpu
+        or sum(n.memory_gib for n in nodes) < needs.memory_gib
+        or sum(n.gpus for n in nodes) < needs.gpus
+        or len(nodes) < needs.min_nodes
+    )
+
+
+def _staying(k: int, node_class: NodeClass) -> Column:
+    one = node_class.one
+    forced = FORCED_STAY_USD if one.force is not None and one.pin is None else 0.0
+    capacity = one.node.capacity
+    return Column(
+        of_class=k,
+        offer=-1,
+        upper=float(len(node_class.members)),
+        objective=one.cost + forced,
+        price=one.price or 0.0,
+        vcpu=capacity.vcpu,
+        memory=capacity.memory_gib,
+        gpus=capacity.gpus,
+        spot=one.spot,
+        place=one.place,
+    )
+
+
+def _bought(k: int, j: int, upper: float, gain: float, offers: Offers) -> Column:
+    pool = offers.offers[j].pool
+    return Column(
+        of_class=k,
+        offer=j,
+        upper=upper,
+        objective=float(offers.cost[j]) + gain,
+        price=float(offers.price[j]),
+        vcpu=pool.vcpu,
+        memory=pool.memory_gib,
+        gpus=pool.gpus,
+        spot=bool(offers.spot[j]),
+        place=(pool.region, pool.availability_zone, pool.instance_type),
+    )
+
+
+def _pools_needed(cluster: Cluster, config: OptimizerConfig) -> int:
+    return max(cluster.constraints.min_pools, math.ceil(1 / config.max_pool_share))
+
+
+def _nearest(cluster: Cluster, eligible: Bools, offers: Offers, config: OptimizerConfig) -> npt.NDArray[np.intp]:
+    """Return the cheapest eligible offers: enough spot pools to spread over, and the cheapest on demand."""
+    picked: list[npt.NDArray[np.intp]] = []
+    enough = _SPOT_PER_CLASS + _pools_needed(cluster, config)
+    for kind, most in ((offers.spot, enough), (~offers.spot, _ON_DEMAND_PER_CLASS)):
+        found = np.flatnonzero(eligible & kind)
+        picked.append(found[np.argsort(offers.cost[found], kind="stable")[:most]])
+    return np.concatenate(picked)
+
+
+def _undominated(cluster: Cluster, offers: Offers, config: OptimizerConfig) -> npt.NDArray[np.intp]:
+    """Return open offers that few others beat in everything: size, cost and price, bought the same way."""
+    picked: list[npt.NDArray[np.intp]] = []
+    for kind, most in ((offers.spot, 1 + _pools_needed(cluster, config)), (~offers.spot, 1)):
+        found = np.flatnonzero(offers.open & kind)
+        found = found[np.lexsort((found, offers.cost[found]))]
+        beaten = np.zeros((len(found), len(found)), dtype=np.int8)
+        for values, better in (
+            (offers.vcpu, 1),
+            (offers.memory, 1),
+            (offers.gpus, 1),
+            (offers.cost, -1),
+            (offers.price, -1),
+        ):
+            v = values[found] * better
+            beaten += (v[None, :] >= v[:, None]).astype(np.int8)
+        everything = 5
+        dominators = (beaten == everything) & (np.arange(len(found))[None, :] < np.arange(len(found))[:, None])
+        picked.append(found[dominators.sum(axis=1) < most])
+    return np.concatenate(picked)
