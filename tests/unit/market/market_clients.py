@@ -38,22 +38,23 @@ class Market:
     def __init__(self, address: str, clock: SetClock) -> None:
         self.address = address
         self.clock = clock
-        self._clients: list[Any] = []
+        self._clients: dict[tuple[str, str, int], Any] = {}
 
     def client(self, service: str, region: str = "us-east-1", attempts: int = 1) -> Any:
-        made = boto3.client(
-            service,
-            region_name=region,
-            endpoint_url=self.address,
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
-            config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}, read_timeout=10),
-        )
-        self._clients.append(made)
-        return made
+        wanted = (service, region, attempts)
+        if wanted not in self._clients:
+            self._clients[wanted] = boto3.client(
+                service,
+                region_name=region,
+                endpoint_url=self.address,
+                aws_access_key_id="any",
+                aws_secret_access_key="any",
+                config=Config(retries={"total_max_attempts": attempts, "mode": "standard"}, read_timeout=10),
+            )
+        return self._clients[wanted]
 
     def close(self) -> None:
-        for client in self._clients:
+        for client in self._clients.values():
             client.close()
 
 

@@ -20,10 +20,25 @@ POOL = {"region": "us-east-1", "zone": "us-east-1a", "instance_type": "m5.large"
 ASKED: dict[str, Any] = {"InstanceTypes": ["m5.large"], "ProductDescriptions": [LINUX]}
 
 
+@pytest.fixture(scope="module")
+def served() -> Iterator[Market]:
+    with serving(SimulatedMarket(7, ["us-east-1", "eu-west-1"], ["m5.large"])) as market:
+        yield market
+
+
 @pytest.fixture
-def market() -> Iterator[Market]:
-    with serving(SimulatedMarket(7, ["us-east-1", "eu-west-1"], ["m5.large"])) as served:
-        yield served
+def market(served: Market) -> Iterator[Market]:
+    """The module's market; afterwards its faults are off and its counts at zero."""
+    yield served
+    for path in ("faults", "requests"):
+        httpx.delete(f"{served.address}/_market/{path}")
+
+
+@pytest.fixture
+def own_market() -> Iterator[Market]:
+    """A market whose prices may be forced and whose clock may be moved."""
+    with serving(SimulatedMarket(7, ["us-east-1"], ["m5.large"])) as market:
+        yield market
 
 
 def _post(market: Market, path: str, body: object) -> httpx.Response:
@@ -55,11 +70,11 @@ def test_identity_says_that_nothing_here_is_real(market: Market) -> None:
     assert said["regions"] == ["eu-west-1", "us-east-1"]
 
 
-def test_a_forced_price_holds_and_becomes_history(market: Market) -> None:
-    ec2 = market.client("ec2")
+def test_a_forced_price_holds_and_becomes_history(own_market: Market) -> None:
+    ec2 = own_market.client("ec2")
     others = _current(ec2, "us-east-1b")
     natural = _current(ec2)
-    answer = _post(market, "price", POOL | {"price_usd": 0.0777})
+    answer = _post(own_market, "price", POOL | {"price_usd": 0.0777})
     assert answer.json() == {
         "pool_id": "us-east-1/us-east-1a/m5.large/Linux/UNIX",
         "at": "2026-03-04T12:00:00Z",
@@ -67,7 +82,7 @@ def test_a_forced_price_holds_and_becomes_history(market: Market) -> None:
     }
     assert _current(ec2) == "0.077700"
     assert _current(ec2, "us-east-1b") == others
-    market.clock.advance(timedelta(days=3))
+    own_market.clock.advance(timedelta(days=3))
     assert _current(ec2) == "0.077700"
     mine = [r for r in every_record(ec2, StartTime=NOON - timedelta(days=1), **ASKED) if _is_in(r, "us-east-1a")]
     assert NOON in {record["Timestamp"] for record in mine}
@@ -77,13 +92,13 @@ def test_a_forced_price_holds_and_becomes_history(market: Market) -> None:
     assert later[-1]["Timestamp"] == NOON
 
 
-def test_a_released_price_returns_to_its_own_path(market: Market) -> None:
-    ec2 = market.client("ec2")
-    _post(market, "price", POOL | {"price_usd": "0.05"})
-    market.clock.advance(timedelta(hours=1))
-    _post(market, "price", POOL | {"release": True})
-    market.clock.advance(timedelta(days=2))
-    with serving(SimulatedMarket(7, ["us-east-1"], ["m5.large"]), market.clock) as untouched:
+def test_a_released_price_returns_to_its_own_path(own_market: Market) -> None:
+    ec2 = own_market.client("ec2")
+    _post(own_market, "price", POOL | {"price_usd": "0.05"})
+    own_market.clock.advance(timedelta(hours=1))
+    _post(own_market, "price", POOL | {"release": True})
+    own_market.clock.advance(timedelta(days=2))
+    with serving(SimulatedMarket(7, ["us-east-1"], ["m5.large"]), own_market.clock) as untouched:
         assert _current(ec2) == _current(untouched.client("ec2"))
 
 

@@ -141,6 +141,21 @@ def test_a_state_folder_belongs_to_one_market(tmp_path: Path) -> None:
         build_source(MarketOptions(seed=2, state=tmp_path))
 
 
+def test_the_whole_catalogue_is_a_world_of_today() -> None:
+    world = SimulatedMarket(7)
+    offered = {(region, *place) for region in world.regions() for place in world.offered(region)}
+    assert len(offered) >= 39_000
+    priced = set()
+    for region in world.regions():
+        records = world.records(region, EVERY, NOW, NOW)
+        assert records.price.min() > 0
+        priced |= {
+            (pool.region, pool.zone, pool.instance_type)
+            for pool in (records.pools[row] for row in set(records.row.tolist()))
+        }
+    assert priced == offered
+
+
 @pytest.mark.parametrize(
     "options",
     [
