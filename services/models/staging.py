@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from ulid import ULID
 
 from services.errors import TooLarge
 
 LOCK = ".lock"
+UPLOAD = "upload"
 
 
 class Staging:
@@ -68,18 +70,29 @@ class Staged:
     def __init__(self, folder: Path, lock: int, limit_bytes: int) -> None:
         """Made by `Staging.open`; `lock` is the descriptor that holds the folder."""
         self.folder = folder
-        self.path = folder / "upload"
+        self.path = folder / UPLOAD
         self.size_bytes = 0
         self._lock = lock
         self._limit = limit_bytes
         self._hash = hashlib.sha256()
+        self._sha256 = ""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._file = os.fdopen(descriptor, "wb")
+        self._file: IO[bytes] = os.fdopen(descriptor, "wb")
+
+    @classmethod
+    def adopt(cls, folder: Path, size_bytes: int, sha256: str) -> "Staged":
+        """A sealed upload that another process of the server holds, and will remove."""
+        adopted = cls.__new__(cls)
+        adopted.folder, adopted.path, adopted.size_bytes = folder, folder / UPLOAD, size_bytes
+        adopted._lock, adopted._limit, adopted._sha256 = -1, size_bytes, sha256
+        adopted._file = adopted.path.open("rb")
+        adopted._file.close()
+        return adopted
 
     @property
     def sha256(self) -> str:
         """Of what was written so far."""
-        return self._hash.hexdigest()
+        return self._sha256 or self._hash.hexdigest()
 
     def write(self, chunk: bytes) -> None:
         """Add bytes; raises `TooLarge` as soon as the limit is passed."""
