@@ -46,11 +46,16 @@ class AwsPriceSource:
         home_region: str = "us-east-1",
         limits: AwsLimits | None = None,
         session: boto3.Session | None = None,
+        early: bool = True,
     ) -> None:
-        """`home_region` answers DescribeRegions and is expected to be enabled; no call is made yet."""
+        """`home_region` answers DescribeRegions and is expected to be enabled; no call is made yet.
+
+        Without `early` price pages are left to boto3's own parser.
+        """
         self._home = home_region
         self._limits = limits or AwsLimits()
         self._session = session or boto3.Session()
+        self._early = early
         self._clients: dict[tuple[str, str], Any] = {}
         self._facts: dict[tuple[str, str], tuple[float, Any]] = {}
         self._market_id: str | None = None
@@ -130,7 +135,7 @@ class AwsPriceSource:
 
     def on_demand(self, region: str, instance_types: Sequence[str], products: Sequence[str]) -> pl.DataFrame:
         """See `PriceSource`."""
-        client = self._client("pricing", on_demand.PRICING_REGION)
+        client = self.client("pricing", on_demand.PRICING_REGION)
         now = datetime.now(UTC)
         rows: list[tuple[str, str, str, datetime, int]] = []
         for product in products:
@@ -142,17 +147,18 @@ class AwsPriceSource:
         return frame.unique(["region", "instance_type", "product"]).sort("region", "instance_type", "product")
 
     def _account(self) -> str:
-        return str(self._call(self._home, self._client("sts", self._home).get_caller_identity)["Account"])
+        return str(self._call(self._home, self.client("sts", self._home).get_caller_identity)["Account"])
 
     def _ec2(self, region: str) -> Any:
-        return self._client("ec2", region)
+        return self.client("ec2", region)
 
-    def _client(self, service: str, region: str) -> Any:
+    def client(self, service: str, region: str) -> Any:
+        """The boto3 client of a service in a region, shared by all threads."""
         with self._lock:
             client = self._clients.get((service, region))
             if client is None:
                 client = self._session.client(service, region_name=region, config=self._config())
-                if service == "ec2":
+                if service == "ec2" and self._early:
                     client.meta.events.register("before-parse.ec2.DescribeSpotPriceHistory", _decode_early)
                 self._clients[service, region] = client
             return client

@@ -71,13 +71,13 @@ class History:
         self._clock = clock
         self._lock = threading.RLock()
 
-        def table(name: str, schema: pl.Schema) -> Table:
-            return Table(f"{self.root}/{name}", schema, market_id, fence, storage_options)
+        def table(name: str, schema: pl.Schema, month_of: str = "") -> Table:
+            return Table(f"{self.root}/{name}", schema, market_id, fence, storage_options, month_of=month_of)
 
-        self._prices = table("prices", PRICE_ROWS)
+        self._prices = table("prices", PRICE_ROWS, "at")
         self._on_demand = table("on_demand", ON_DEMAND_ROWS)
         self._types = table("instance_types", TYPE_ROWS)
-        self._predictions = table("predictions", PREDICTION_ROWS)
+        self._predictions = table("predictions", PREDICTION_ROWS, "as_of")
 
     # Prices
 

@@ -11,12 +11,12 @@ class FillLimits:
     default_regions: tuple[str, ...] = ()
     default_instance_types: tuple[str, ...] = ()
     historic_days_max: int = 90
-    types_per_shard: int = 25
+    types_per_shard: int = 50
     days_per_shard: int = 7
     threads_per_region: int = 3
     attempts_per_shard: int = 3
     pools_per_chunk: int = 100
-    compact_every_shards: int = 200
+    compact_every_shards: int = 1000
 
     @property
     def span(self) -> timedelta:

@@ -1,6 +1,7 @@
 """One Delta table of the history: made when first written to, bound to a market and a schema version."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import polars as pl
@@ -15,6 +16,10 @@ _VERSION_KEY = "cloudoptim.schema_version"
 _MARKET_KEY = "cloudoptim.market_id"
 # Files that compaction replaced stay this long for readers in other processes that still have them in their plan.
 _KEEP_REPLACED_H = 2
+_MONTH = "month"
+_WHOLE_MONTH = 1 << 30
+# Small row groups: one pool's rows are then found by reading little (8 million rows: 30 ms instead of 90).
+_WRITER = WriterProperties(compression="ZSTD", max_row_group_size=65_536)
 
 
 class Table:
@@ -30,14 +35,22 @@ class Table:
         market_id: str,
         fence: Callable[[], None],
         storage_options: Mapping[str, str] | None = None,
+        *,
+        month_of: str = "",
     ) -> None:
-        """Raises `HistoryMarketMismatch` or `HistoryTooNew` when a table stands at `uri` that we may not touch."""
+        """Raises `HistoryMarketMismatch` or `HistoryTooNew` when a table stands at `uri` that we may not touch.
+
+        A table with `month_of`, an instant's column, is kept in months, each sorted by `pool_id` when compacted.
+        """
         self.uri = uri
         self.schema = schema
         self._market_id = market_id
         self._fence = fence
         self._options = dict(storage_options or {}) or None
+        self._month_of = month_of
+        self._stored = pl.Schema({**schema, _MONTH: pl.String()}) if month_of else schema
         self._lock = threading.RLock()
+        self._compacting = threading.Lock()
         self._delta: DeltaTable | None = None
         self._current()
 
@@ -54,23 +67,45 @@ class Table:
         if frame.is_empty():
             return
         rows = frame.select(*self.schema).cast(self.schema)
+        if self._month_of:
+            rows = rows.with_columns(pl.col(self._month_of).dt.strftime("%Y-%m").alias(_MONTH))
         with self._lock:
             delta = self._current() or self._create()
             self._fence()
-            write_deltalake(
-                delta, rows.to_arrow(), mode="append", writer_properties=WriterProperties(compression="ZSTD")
-            )
+            write_deltalake(delta, rows.to_arrow(), mode="append", writer_properties=_WRITER)
 
     def compact(self) -> int:
-        """Merge small files and remove what was replaced hours ago; how many files went into the merge."""
-        with self._lock:
-            delta = self._current()
+        """Merge small files and remove what was replaced hours ago; how many files went into the merge.
+
+        Appends and scans go on meanwhile. A month that is in one file already is left alone.
+        """
+        with self._compacting:
+            delta = self._open()
             if delta is None:
                 return 0
+            merged = 0
+            for partition in self._scattered(delta):
+                self._fence()
+                result = (
+                    delta.optimize.z_order(["pool_id"], partition, target_size=_WHOLE_MONTH, writer_properties=_WRITER)
+                    if self._month_of
+                    else delta.optimize.compact(writer_properties=_WRITER)
+                )
+                merged += int(result["numFilesRemoved"])
             self._fence()
-            merged = int(delta.optimize.compact()["numFilesRemoved"])
             delta.vacuum(retention_hours=_KEEP_REPLACED_H, dry_run=False, enforce_retention_duration=False)
             return merged
+
+    def _scattered(self, delta: DeltaTable) -> list[list[tuple[str, str, str]] | None]:
+        """Filters for the months that have more than one file; for a table without months None, when it has."""
+        if not self._month_of:
+            return [None] if len(delta.file_uris()) > 1 else []
+        months = Counter(
+            one[_MONTH]
+            for one in delta.partitions()
+            for _ in delta.file_uris(file_pruning_predicate=[(_MONTH, "=", one[_MONTH])])
+        )
+        return [[(_MONTH, "=", month)] for month, files in sorted(months.items()) if files > 1]
 
     @property
     def version(self) -> int:
@@ -83,20 +118,24 @@ class Table:
         if self._delta is not None:
             self._delta.update_incremental()
             return self._delta
+        self._delta = self._open()
+        return self._delta
+
+    def _open(self) -> DeltaTable | None:
         try:
             delta = DeltaTable(self.uri, storage_options=self._options)
         except TableNotFoundError:
             return None
         self._check(delta)
-        self._delta = delta
         return delta
 
     def _create(self) -> DeltaTable:
         self._fence()
         delta = DeltaTable.create(
             self.uri,
-            schema=pl.DataFrame(schema=self.schema).to_arrow().schema,
+            schema=pl.DataFrame(schema=self._stored).to_arrow().schema,
             mode="ignore",
+            partition_by=[_MONTH] if self._month_of else None,
             configuration={_VERSION_KEY: str(SCHEMA_VERSION), _MARKET_KEY: self._market_id},
             storage_options=self._options,
             raise_if_key_not_exists=False,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
+from gapfill import spot_xml
 from gapfill.aws import AwsPriceSource
 from gapfill.frames import INSTANCE_TYPES, ON_DEMAND, PRICES
 from gapfill.market.server import build_app
@@ -60,3 +61,18 @@ def source(request: pytest.FixtureRequest) -> PriceSource:
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_price_source(check: Check, source: PriceSource) -> None:
     check(source, TERRAIN)
+
+
+def test_the_fast_path_reads_the_market_as_boto3_does(aws: AwsPriceSource) -> None:
+    end = datetime.now(UTC).replace(microsecond=0)
+    ask = (TERRAIN.region, TERRAIN.instance_types, TERRAIN.products, end - timedelta(days=60), end)
+    fast = [page.points for page in aws.spot_pages(*ask)]
+    plain = AwsPriceSource(early=False)
+    slow = [page.points for page in plain.spot_pages(*ask)]
+    assert len(fast) == len(slow) > 1
+    assert all(one.equals(two) for one, two in zip(fast, slow, strict=True))
+    bodies: list[bytes] = []
+    client = plain.client("ec2", TERRAIN.region)
+    client.meta.events.register("before-parse", lambda response_dict, **_: bodies.append(response_dict["body"]))
+    list(plain.spot_pages(*ask))
+    assert [spot_xml.decode(body) is not None for body in bodies] == [True] * len(fast)

@@ -1,6 +1,8 @@
 """The history stores each point once, answers by time and scope, and refuses what it may not touch."""
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -103,6 +105,37 @@ def test_compaction_changes_no_answer(history: History) -> None:
     assert history.compact() > 0
     assert history.prices().equals(before)
     assert history.append_prices(points((A, 3, 4))).stored == 0
+
+
+def test_readers_see_whole_commits_while_others_append_and_compact(tmp_path: Path) -> None:
+    writer, reader = History(tmp_path, "sim:1"), History(tmp_path, "sim:1")
+    ended = threading.Event()
+
+    def write() -> None:
+        for h in range(40):
+            writer.append_prices(points((A, h, h + 1), (B, h, h + 1)))
+            if h % 10 == 9:
+                writer.compact()
+        ended.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        seen = []
+        while not ended.is_set() and not writing.done():
+            counts = reader.prices().group_by("pool_id").len()["len"].to_list()
+            assert len(set(counts)) <= 1
+            assert len(counts) in {0, 2}
+            seen.append(counts[0] if counts else 0)
+        writing.result()
+    assert seen == sorted(seen)
+    assert reader.prices().height == 80
+
+
+def test_two_threads_store_a_point_once(history: History) -> None:
+    frames = [points(*((A, h, h + 1) for h in range(i, i + 30))) for i in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        stored = sum(result.stored for result in pool.map(history.append_prices, frames))
+    assert stored == history.prices().height == 37
 
 
 def test_another_market_is_refused(history: History) -> None:
