@@ -2,54 +2,50 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import structlog
 from fastapi import FastAPI
-from starlette.types import ASGIApp
 
 from services.api import auth, decide, engines, gap_filler, live, models, operations, predict, problems
 from services.api.asking import PREFIX
 from services.api.gate import Gate
 from services.api.house import House
+from services.release import RELEASE
 
 RECONCILE_S = 1.0
 _log = structlog.get_logger(__name__)
 NOUNS = (models, engines, gap_filler, predict, decide, live, auth)
 
 
-def create_app(house: House, *, on_start: Callable[[], None] | None = None) -> ASGIApp:
-    """The application of one process; its lifespan follows the feed and the active pointers."""
+def create_app(opening: Callable[[], AbstractAsyncContextManager[House]]) -> FastAPI:
+    """The application of one process. Nothing is built before its lifespan enters `opening`, which yields the house."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        house.feed.start()
-        if on_start:
-            on_start()
-        reconciling = asyncio.create_task(_reconcile(house))
-        yield
-        reconciling.cancel()
-        await house.feed.stop()
+        async with opening() as house:
+            app.state.house = house
+            house.feed.start()
+            reconciling = asyncio.create_task(_reconcile(house))
+            try:
+                yield
+            finally:
+                reconciling.cancel()
+                await house.feed.stop()
 
     api = FastAPI(
         title="CloudOptim ML Server",
-        version=house.facts["release"],
+        version=RELEASE,
         description="Inference only: models and decision engines for AWS Spot cost optimisation.",
         lifespan=lifespan,
         redoc_url=None,
     )
-    api.state.house = house
     for noun in NOUNS:
         api.include_router(noun.router, prefix=PREFIX)
     api.include_router(operations.router)
     problems.install(api)
-    return Gate(api, api, lambda: house)
-
-
-def routes_of(app: ASGIApp) -> FastAPI:
-    """The application behind the gate, for who walks its routes."""
-    assert isinstance(app, Gate)
-    return app.api
+    api.add_middleware(Gate, api=api)
+    return api
 
 
 async def _reconcile(house: House) -> None:

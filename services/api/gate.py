@@ -61,10 +61,9 @@ def rule_of(route: object) -> tuple[Role | None, bool] | None:
 class Gate:
     """ASGI middleware around the application; sets `scope["state"]["principal"]`."""
 
-    def __init__(self, app: ASGIApp, api: FastAPI, house: Callable[[], House]) -> None:
+    def __init__(self, app: ASGIApp, api: FastAPI) -> None:
         self._app = app
-        self.api = api
-        self._house = house
+        self._api = api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or WebSocket."""
@@ -81,7 +80,7 @@ class Gate:
             telemetry.request_id.reset(token)
 
     async def _admit(self, scope: Scope, headers: Headers, request_id: str, receive: Receive, send: Send) -> None:
-        house = self._house()
+        house: House = self._api.state.house
         watch = _Watch(send, request_id)
         template, rule = self._rule(scope)
         began = time.perf_counter()
@@ -98,6 +97,10 @@ class Gate:
                 raise TooLarge(limit)
         except ServerError as error:
             await self._refuse(scope, error, watch)
+        except Exception as error:
+            if watch.started:
+                raise
+            await self._refuse(scope, error, watch)
         if scope["type"] == "http":
             took = time.perf_counter() - began
             house.metrics.requests.labels(method=scope["method"], route=template, status=str(watch.status)).inc()
@@ -106,7 +109,7 @@ class Gate:
                 _log.info("request_answered", route=template, status=watch.status, ms=round(took * 1000, 2))
 
     def _rule(self, scope: Scope) -> tuple[str, tuple[Role | None, bool] | None]:
-        for route in self.api.router.routes:
+        for route in self._api.router.routes:
             match, _ = route.matches(scope)
             if match is Match.FULL:
                 return getattr(route, "path", UNKNOWN), rule_of(route)
@@ -146,7 +149,7 @@ class Gate:
             raise
         raise Unauthenticated("No token was sent.")
 
-    async def _refuse(self, scope: Scope, error: ServerError, watch: "_Watch") -> None:
+    async def _refuse(self, scope: Scope, error: Exception, watch: "_Watch") -> None:
         if scope["type"] == "http":
             await render(error, scope["path"])(scope, _nothing, watch.forced)
             return

@@ -375,7 +375,7 @@ def install(app: FastAPI) -> None:
         body = document(error.status_code, "http", title, str(error.detail), advice, request.url.path, {})
         return respond(body, headers)
 
-    for kind in (errors.ServerError, gapfill_errors.GapFillError, engine_errors.EnginesError, Exception):
+    for kind in (errors.ServerError, gapfill_errors.GapFillError, engine_errors.EnginesError):
         app.add_exception_handler(kind, known)
     app.add_exception_handler(RequestValidationError, schema)
     app.add_exception_handler(HTTPException, http)

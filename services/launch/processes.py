@@ -108,7 +108,8 @@ def reap() -> None:
 def listener(port: int) -> psutil.Process | None:
     """Who listens on a TCP port of this machine, as far as we may see."""
     for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        address = connection.laddr
+        if connection.status == psutil.CONN_LISTEN and address and address.port == port and connection.pid:
             try:
                 return psutil.Process(connection.pid)
             except psutil.Error:

@@ -15,7 +15,7 @@ DRAIN_S = 2
 OBJECT_STORE_BYTES = 256 * 1024**2
 # Sockets below the temporary directory must stay under the 107 bytes of a Unix address, and Serve puts a folder of
 # 56 characters between.
-SHORT_TMP = "/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()  # noqa: S108
+SHORT_TMP = "/tmp" if Path("/tmp").is_dir() else tempfile.gettempdir()
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,6 @@ def point_latest(models: Path, name: str) -> None:
             folder.rmdir()
         return
     newest = max(versions, key=lambda item: item.creation_time)
-    beside = folder / ".latest"
-    beside.write_text(str(newest.tag.version))
-    beside.replace(folder / "latest")
+    draft = models.parent / "latest.draft"
+    draft.write_text(str(newest.tag.version))
+    draft.replace(folder / "latest")

@@ -29,8 +29,11 @@ class Registry(Shelf):
         self.staging = Staging(root / "staging")
         self._deleted = root / "staging" / "deleted"
         self._deleted.mkdir(exist_ok=True)
-        for folder in self._deleted.iterdir():
-            shutil.rmtree(folder, ignore_errors=True)
+        with self._writer():
+            for folder in self._deleted.iterdir():
+                shutil.rmtree(folder, ignore_errors=True)
+            for folder in self._models.iterdir():
+                bento_store.point_latest(self._models, folder.name)
 
     def add(self, version: ModelVersion, staged: Staged, compiled: bytes | None) -> None:
         """Keep a version; the staged file becomes its artifact.

@@ -29,7 +29,7 @@ class Shelf:
 
     def list(self) -> list[ModelVersion]:
         """All versions, newest upload first."""
-        found = [_read(ready.parent) for ready in self._models.glob(f"*/*/{READY}")]
+        found = [_read(folder) for name in _entries(self._models) for folder in _entries(name)]
         return sorted((v for v in found if v), key=lambda v: (v.uploaded_at, v.model_id), reverse=True)
 
     def get(self, model_id: str) -> ModelVersion:
@@ -66,6 +66,14 @@ class Shelf:
     def _missing(self, model_id: str) -> ModelNotFound:
         known = [version.model_id for version in self.list()]
         return ModelNotFound(model_id, tuple(difflib.get_close_matches(model_id.lower(), known, n=3)))
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What is in a folder; nothing when a writer has just removed it, or where it is a file."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _read(folder: Path) -> ModelVersion | None:

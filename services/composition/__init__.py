@@ -1,0 +1,1 @@
+"""Wiring: plain objects put together from the settings, for whichever root they serve."""

@@ -1,0 +1,175 @@
+"""The desks of a server that is one process: the same work, one call away."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import polars as pl
+from prometheus_client.core import Metric
+
+from engines.contract import DecisionInput, DecisionOutput
+from engines.host import EngineHost
+from gapfill.features.registry import NAMES
+from gapfill.filler import GapFiller, Watched
+from gapfill.jobs import Job
+from gapfill.plan import Analysis
+from gapfill.price_files import read_price_file
+from gapfill.prices import PriceSource
+from gapfill.requests import FillRequest
+from services.api.house import UploadOrder
+from services.composition.defaults import apply_defaults
+from services.composition.parts import Parts, open_host, open_source
+from services.composition.workers import Worker, open_filler, open_loop
+from services.live.board import FeatureBlock
+from services.live.deciding import follow_selection
+from services.live.selection import EngineSelection
+from services.models.intake import Intake
+from services.models.registry import Registry
+from services.models.staging import Staged
+from services.models.version import ModelVersion
+
+BLOCK_PATIENCE_S = 1.0
+
+
+class Models:
+    """A `ModelDesk` over the registry."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._intake = Intake(registry, NAMES)
+
+    async def admit(self, staged: Staged, order: UploadOrder) -> ModelVersion:
+        """See `ModelDesk`."""
+        return await asyncio.to_thread(admit, self._intake, staged, order)
+
+    async def delete(self, model_id: str) -> None:
+        """See `ModelDesk`."""
+        await asyncio.to_thread(self._registry.delete, model_id)
+
+
+def admit(intake: Intake, staged: Staged, order: UploadOrder) -> ModelVersion:
+    """An upload and its order, in the intake's words."""
+    return intake.admit(
+        staged,
+        name=order.name,
+        version=order.version,
+        trained_until=order.trained_until,
+        metadata=order.metadata,
+        uploaded_by=order.uploaded_by,
+        filename=order.filename,
+    )
+
+
+class Decisions:
+    """A `DecisionDesk` over an engine host that follows the store's selection."""
+
+    def __init__(self, host: EngineHost, selection: EngineSelection) -> None:
+        self._host = host
+        self._selection = selection
+
+    async def decide(self, given: DecisionInput) -> DecisionOutput:
+        """See `DecisionDesk`."""
+        return await asyncio.to_thread(self._decide, given)
+
+    async def follow(self) -> None:
+        """See `DecisionDesk`."""
+        await asyncio.to_thread(follow_selection, self._host, self._selection)
+
+    def _decide(self, given: DecisionInput) -> DecisionOutput:
+        follow_selection(self._host, self._selection)
+        return self._host.decide(given)
+
+
+class Gaps:
+    """A `GapDesk` over the gap filler."""
+
+    def __init__(self, filler: GapFiller, source: PriceSource) -> None:
+        self._filler = filler
+        self._source = source
+
+    async def analyze(self, request: FillRequest) -> Analysis:
+        """See `GapDesk`."""
+        return await asyncio.to_thread(self._filler.analyze, request)
+
+    async def submit(self, request: FillRequest, requested_by: str) -> Job:
+        """See `GapDesk`."""
+        return await asyncio.to_thread(self._filler.submit, request, requested_by)
+
+    async def cancel(self, task_id: str) -> Job:
+        """See `GapDesk`."""
+        return await asyncio.to_thread(self._filler.cancel, task_id)
+
+    async def retry(self, task_id: str) -> Job:
+        """See `GapDesk`."""
+        return await asyncio.to_thread(self._filler.retry, task_id)
+
+    async def ensure_filled(self) -> Job | None:
+        """See `GapDesk`."""
+        return await asyncio.to_thread(self._filler.ensure_filled)
+
+    async def import_file(self, path: Path, label: str) -> dict[str, int]:
+        """See `GapDesk`."""
+        return await asyncio.to_thread(import_file, self._filler, self._source, path, label)
+
+    async def places(self) -> dict[str, list[str]]:
+        """See `GapDesk`."""
+        return await asyncio.to_thread(places, self._source)
+
+
+def import_file(filler: GapFiller, source: PriceSource, path: Path, label: str) -> dict[str, int]:
+    """Read a dump and store its points; zone ids become names where the market knows them."""
+    file = read_price_file(path)
+    stored = filler.import_prices(file.points, label)
+    return {"stored": stored.stored, "present": stored.present, "refused": stored.refused + file.refused}
+
+
+def places(source: PriceSource) -> dict[str, list[str]]:
+    """Region → instance types; regions are asked side by side."""
+    regions = source.regions()
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return dict(zip(regions, pool.map(lambda region: sorted(source.offerings(region)), regions), strict=True))
+
+
+class InProcess:
+    """All desks and both workers; `start` and `stop` belong to the application's lifespan."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.source = open_source(parts.settings, parts.store)
+        selection = EngineSelection(parts.store)
+        apply_defaults(parts.settings, parts.activations, selection)
+        self.filler, self._filling = open_filler(parts)
+        self.loop, self._ticking = open_loop(parts, self._ingest)
+        self.models = Models(Registry(parts.settings.model_dir))
+        self.decisions = Decisions(open_host(parts.settings), selection)
+        self.gaps = Gaps(self.filler, self.source)
+
+    def start(self) -> None:
+        """Begin to fill and to tick."""
+        self._filling.start()
+        self._ticking.start()
+
+    def stop(self) -> None:
+        """End both; the loop first, for it hands its last prices over."""
+        self._ticking.stop()
+        self._filling.stop()
+
+    async def block_after(self, seq: int) -> FeatureBlock | None:
+        """See `Desks`."""
+        return await asyncio.to_thread(self.loop.wait_block, seq, BLOCK_PATIENCE_S)
+
+    async def health(self) -> dict[str, tuple[bool, str]]:
+        """See `Desks`."""
+        return {"gap_filler": _state(self._filling), "live_loop": _state(self._ticking)}
+
+    async def families(self) -> Sequence[Metric]:
+        """One process, one registry: nothing beside it."""
+        return ()
+
+    def _ingest(self, points: pl.DataFrame, watched: Sequence[Watched]) -> None:
+        self.filler.ingest(points, watched)
+
+
+def _state(worker: Worker) -> tuple[bool, str]:
+    return not worker.failure, worker.failure or "working"

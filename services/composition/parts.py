@@ -1,0 +1,81 @@
+"""The parts that several processes of a server each build for themselves."""
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from engines.catalogue import Catalogue
+from engines.host import EngineHost
+from gapfill.aws import AwsPriceSource
+from gapfill.errors import StaleWriter
+from gapfill.history import History
+from services.models.activation import Activations
+from services.models.loading import ScorerLoader
+from services.models.shelf import Shelf
+from services.models.slots import Slots
+from services.settings import Settings
+from services.store.directory import bind_store_market
+from services.store.opening import open_store
+from services.store.protocol import Lease, Store
+from services.telemetry import Metrics
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every process has: the settings, the store, metrics of its own, scorers of its own."""
+
+    settings: Settings
+    store: Store
+    metrics: Metrics
+    activations: Activations
+    slots: Slots
+
+    def close(self) -> None:
+        """Give back what is held."""
+        self.slots.close()
+        self.store.close()
+
+
+def open_parts(settings: Settings) -> Parts:
+    """Raises what `open_store` raises."""
+    store = open_store(settings)
+    registry = CollectorRegistry()
+    return Parts(
+        settings,
+        store,
+        Metrics(registry),
+        Activations(store),
+        Slots(ScorerLoader(Shelf(settings.model_dir))),
+    )
+
+
+def collect_process(registry: CollectorRegistry) -> None:
+    """Add what the process says of itself: memory, threads, garbage collection."""
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+
+
+def open_source(settings: Settings, store: Store) -> AwsPriceSource:
+    """The price source; raises `MarketMismatch` when the store belongs to another market, and `MarketError`s."""
+    source = AwsPriceSource(settings.gap_filler_aws_region)
+    bind_store_market(store, source.market_id)
+    return source
+
+
+def open_history(settings: Settings, market_id: str, store: Store, lease: Lease | None = None) -> History:
+    """The history under the data directory; a writer gives its lease, and is refused once it has passed on."""
+
+    def fence() -> None:
+        if lease is None:
+            return
+        current = store.generation(lease.name)
+        if current != lease.generation:
+            raise StaleWriter(lease.name, lease.generation, current)
+
+    return History(settings.data_dir / "history", market_id, fence)
+
+
+def open_host(settings: Settings) -> EngineHost:
+    """An engine host that has nothing selected yet."""
+    return EngineHost(Catalogue(settings.engine_dir))
