@@ -111,7 +111,7 @@ class AwsPriceSource:
         """See `PriceSource`."""
         zone_ids = self.zones(region)
         client = self._ec2(region)
-        for names in _chunks(instance_types):
+        for names in _chunks(instance_types) if products else ():
             query: dict[str, Any] = {
                 "InstanceTypes": names,
                 "ProductDescriptions": list(products),

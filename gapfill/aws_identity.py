@@ -11,8 +11,8 @@ _TIMEOUT_S = 10.0
 
 
 def market_id_of(account: Callable[[], str]) -> str:
-    """The market behind `AWS_ENDPOINT_URL_EC2` when it says so itself, else `aws:<account>`."""
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_EC2", "")
+    """The market behind EC2's endpoint when one is set and says so itself, else `aws:<account>`."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_EC2") or os.environ.get("AWS_ENDPOINT_URL", "")
     own = identity(endpoint).get("market_id") if endpoint else None
     return str(own) if own else f"aws:{account()}"
 

@@ -11,9 +11,9 @@ import structlog
 
 from gapfill.analysing import analyse
 from gapfill.backtest import Backtest, Compute
-from gapfill.errors import GapUnknown, JobFinished, MarketError
+from gapfill.errors import GapUnknown, JobFinished, StaleWriter
 from gapfill.features import compute as compute_features
-from gapfill.history import Appended, History
+from gapfill.history import Appended, History, no_fence
 from gapfill.jobs import CANCELLED, Documents, Job, JobBook, Mode, Shard
 from gapfill.limits import FillLimits
 from gapfill.observing import FillObserver, NoObserver
@@ -59,15 +59,17 @@ class GapFiller:
         clock: Callable[[], datetime] = _utc_now,
         observer: FillObserver | None = None,
         compute: Compute = compute_features,
+        fence: Callable[[], None] = no_fence,
     ) -> None:
+        """`documents` is the store; `fence` guards it as the history's own guards the tables."""
         self._source = source
         self._history = history
         self._predictor = predictor
         self._limits = limits
         self._clock = clock
         self._observer = observer or NoObserver()
-        self._book = JobBook(documents)
-        self._pulled = PulledBook(documents)
+        self._book = JobBook(documents, fence)
+        self._pulled = PulledBook(documents, fence)
         self._backtest = Backtest(history, predictor, compute, limits.pools_per_chunk)
         self._running: Running | None = None
         self._lock = threading.RLock()
@@ -205,7 +207,10 @@ class GapFiller:
             running = self._running = self._prepare(waiting[0], stop)
         try:
             running.run()
-        except MarketError as error:
+        except StaleWriter:
+            raise
+        except Exception as error:  # noqa: BLE001 - a job that always fails must end, not come back at each start
+            _log.exception("fill_broke", task_id=running.job.task_id)
             running.fail(f"{type(error).__name__}: {error}")
         finally:
             with self._lock:

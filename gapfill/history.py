@@ -36,8 +36,8 @@ class Appended:
     refused: int = 0
 
 
-def _no_fence() -> None:
-    return None
+def no_fence() -> None:
+    """The fence of a writer that nobody replaces."""
 
 
 def _utc_now() -> datetime:
@@ -56,7 +56,7 @@ class History:
         self,
         root: Path | str,
         market_id: str,
-        fence: Callable[[], None] = _no_fence,
+        fence: Callable[[], None] = no_fence,
         *,
         clock: Callable[[], datetime] = _utc_now,
         storage_options: Mapping[str, str] | None = None,

@@ -1,6 +1,6 @@
 """Fills as records: a job, its shards, and the book in the store that keeps both."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Literal, Protocol
 
@@ -9,6 +9,7 @@ from ulid import ULID
 
 from gapfill.errors import JobNotFound
 from gapfill.gaps import CoverageSummary
+from gapfill.history import no_fence
 from gapfill.plan import ShardPlan, Stretch
 
 Status = Literal["in_progress", "completed", "failed"]
@@ -146,8 +147,10 @@ class JobBook:
     _PLANS = "gapfill_plan"
     _SHARDS = "gapfill_shard"
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, fence: Callable[[], None] = no_fence) -> None:
+        """`fence` is called before each write and raises `StaleWriter` for a writer that has been replaced."""
         self._documents = documents
+        self._fence = fence
 
     def next_task_id(self) -> str:
         """`gap-fill-<n>`, never the same twice."""
@@ -181,15 +184,18 @@ class JobBook:
 
     def plan(self, task_id: str, shards: Sequence[Shard]) -> None:
         """Write all shards of a job at once, before the job itself."""
+        self._fence()
         value = {"shards": [shard.model_dump(mode="json", exclude_defaults=True) for shard in shards]}
         self._documents.put(self._PLANS, self._key(number_of(task_id)), value)
 
     def save(self, job: Job) -> None:
         """Write the job."""
+        self._fence()
         self._documents.put(self._JOBS, self._key(job.number), job.model_dump(mode="json"))
 
     def save_shard(self, task_id: str, shard: Shard) -> None:
         """Write a shard's checkpoint."""
+        self._fence()
         key = f"{self._key(number_of(task_id))}/{shard.number:06d}"
         self._documents.put(self._SHARDS, key, shard.model_dump(mode="json"))
 

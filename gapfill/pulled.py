@@ -5,9 +5,10 @@ The history alone cannot say: a pool without a new point may be unchanged, or un
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
+from gapfill.history import no_fence
 from gapfill.jobs import Documents
 
 Interval = tuple[datetime, datetime]
@@ -20,8 +21,10 @@ _OVERLAP = timedelta(hours=1)
 class PulledBook:
     """Pulled intervals in the store, one document per region. Only the gap filler writes it."""
 
-    def __init__(self, documents: Documents) -> None:
+    def __init__(self, documents: Documents, fence: Callable[[], None] = no_fence) -> None:
+        """`fence` as for `JobBook`."""
         self._documents = documents
+        self._fence = fence
         self._lock = threading.Lock()
 
     def add(
@@ -37,6 +40,7 @@ class PulledBook:
                 key: [[since.isoformat(), until.isoformat()] for since, until in merged(intervals)]
                 for key, intervals in known.items()
             }
+            self._fence()
             self._documents.put(_KIND, region, value)
 
     def missing(

@@ -376,12 +376,36 @@ def test_a_stale_writer_leaves_the_job_to_the_new_one(tmp_path: Path) -> None:
         raise StaleWriter("gap-filler", 1, 2)
 
     world = build(tmp_path, fence=fence)
-    job = world.filler.submit()
+    job = world.filler.submit()  # the store is not fenced here, only the tables
     with pytest.raises(StaleWriter):
         world.filler.run_next(threading.Event())
     assert world.filler.status(job.task_id).status == "in_progress"
     assert world.filler.status(job.task_id).shards_done == 0
     world.store.close()
+
+
+def test_a_writer_that_was_replaced_may_not_write_a_job_either(tmp_path: Path) -> None:
+    def fence() -> None:
+        raise StaleWriter("gap-filler", 1, 2)
+
+    world = build(tmp_path)
+    replaced = GapFiller(world.market, world.history, world.store, world.predictor, limits=LIMITS, fence=fence)
+    with pytest.raises(StaleWriter):
+        replaced.submit()
+    assert world.filler.history() == []
+    world.store.close()
+
+
+def test_a_predictor_that_breaks_ends_the_job_with_its_words(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(model_id: str, features: pl.DataFrame) -> pl.DataFrame:
+        raise ValueError("a matrix of 3 columns, not 4")
+
+    monkeypatch.setattr(world.predictor, "predict", broken)
+    job = world.filler.submit()
+    world.run()
+    done = world.filler.status(job.task_id)
+    assert (done.status, done.reason) == ("failed", "ValueError: a matrix of 3 columns, not 4")
+    assert done.shards_done == done.shards_total
 
 
 def test_the_worker_loop_takes_orders_and_stops(world: World) -> None:
