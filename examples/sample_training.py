@@ -201,4 +201,5 @@ def _sample(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     extremes = pd.Index([*table.idxmin(), *table.idxmax()]).unique()
     others = table.drop(index=extremes)
     some = others.sample(min(len(others), _SAMPLE_ROWS - len(extremes)), random_state=seed)
-    return pd.concat([table.loc[extremes], some], ignore_index=True)
+    whole: pd.DataFrame = pd.concat([table.loc[extremes], some], ignore_index=True)
+    return whole
