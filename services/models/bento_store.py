@@ -13,6 +13,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     import bentoml.models
     from bentoml._internal.models import ModelStore
+    from bentoml.exceptions import BentoMLException
 
 
 def create(root: Path, version: ModelVersion) -> Path:
@@ -32,7 +33,10 @@ def create(root: Path, version: ModelVersion) -> Path:
 def point_latest(models: Path, name: str) -> None:
     """Let `name:latest` mean what BentoML takes it for: the newest version that is there."""
     folder = models / name
-    versions = ModelStore(models).list(name) if folder.is_dir() else []
+    try:
+        versions = ModelStore(models).list(name) if folder.is_dir() else []
+    except BentoMLException:
+        return  # somebody put a broken model here with BentoML itself; ours are read without it
     if not versions:
         (folder / "latest").unlink(missing_ok=True)
         if folder.is_dir():
