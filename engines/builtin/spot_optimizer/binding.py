@@ -89,7 +89,7 @@ class WhyNot:
         self.outcome = outcome
         self.moves_left = moves_left
         self._pool_nodes = np.array(
-            [outcome.pools[(o.pool.region, o.pool.availability_zone, o.pool.instance_type)] for o in offers.offers],
+            [outcome.pools[o.place] for o in offers.offers],
             dtype=np.float64,
         )
         self._barred_counts = Counter(bar.constraint for bar in offers.bars if bar is not None)

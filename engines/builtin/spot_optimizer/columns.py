@@ -118,7 +118,7 @@ def _bought(k: int, j: int, upper: float, gain: float, offers: Offers) -> Column
         memory=pool.memory_gib,
         gpus=pool.gpus,
         spot=bool(offers.spot[j]),
-        place=(pool.region, pool.availability_zone, pool.instance_type),
+        place=offers.offers[j].place,
     )
 
 

@@ -4,9 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from engines.builtin.spot_optimizer.config import OptimizerConfig
 from engines.builtin.spot_optimizer.nodes import TOLERANCE, Load, NodeState
 from engines.facts import Cluster
+
+_FEWEST = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,22 +21,42 @@ class Drain:
     receiver: NodeState
 
 
-@dataclass(slots=True)
-class _Room:
-    state: NodeState
-    vcpu: float
-    memory: float
-    gpus: int
+class _Rooms:
+    """What each node has free; a node that is drained, or must go itself, takes nothing."""
 
-    def holds(self, load: Load) -> bool:
-        """Whether the load still fits."""
-        return load.vcpu <= self.vcpu + TOLERANCE and load.memory <= self.memory + TOLERANCE and load.gpus <= self.gpus
+    def __init__(self, states: Sequence[NodeState], config: OptimizerConfig) -> None:
+        nodes = [state.node for state in states]
+        capacities = [node.capacity for node in nodes]
+        self.vcpu = np.array([c.vcpu * config.max_fill - s.load.vcpu for c, s in zip(capacities, states, strict=True)])
+        self.memory = np.array(
+            [c.memory_gib * config.max_fill - s.load.memory for c, s in zip(capacities, states, strict=True)]
+        )
+        self.gpus = np.array([c.gpus - s.load.gpus for c, s in zip(capacities, states, strict=True)])
+        self.takes = np.array([state.force is None for state in states], dtype=np.bool_)
+        self.kind = np.array([f"{node.region}/{node.architecture}" for node in nodes], dtype=np.str_)
+        self.family = np.array([_family(state) for state in states], dtype=np.str_)
 
-    def take(self, load: Load) -> None:
-        """Give the load its room."""
-        self.vcpu -= load.vcpu
-        self.memory -= load.memory
-        self.gpus -= load.gpus
+    def tightest(self, at: int, state: NodeState) -> int | None:
+        """Return the node with least room that still holds the load of `state`, the node at `at`."""
+        load = state.load
+        fits = self.takes & (self.kind == self.kind[at]) & (self.gpus >= load.gpus)
+        fits &= (self.vcpu >= load.vcpu - TOLERANCE) & (self.memory >= load.memory - TOLERANCE)
+        if load.gpus:
+            fits &= self.family == self.family[at]
+        fits[at] = False
+        found = np.flatnonzero(fits)
+        return int(found[np.lexsort((self.memory[found], self.vcpu[found]))[0]]) if len(found) else None
+
+    def move(self, at: int, to: int, load: Load) -> None:
+        """Give the load of the node at `at` its room at `to`."""
+        self.vcpu[to] -= load.vcpu
+        self.memory[to] -= load.memory
+        self.gpus[to] -= load.gpus
+        self.takes[at] = False
+
+
+def _family(state: NodeState) -> str:
+    return state.node.instance_type.split(".")[0]
 
 
 class _Ledger:
@@ -77,39 +101,29 @@ class _Ledger:
 def consolidate(cluster: Cluster, states: Sequence[NodeState], config: OptimizerConfig, at_most: int) -> list[Drain]:
     """Return which nodes can be drained into which, at most `at_most` nodes.
 
-    Nodes are tried from the least saved load per vCPU upwards, that is from the emptiest; each whole load goes to the
-    fullest node that still holds it, so that a plan never depends on how pods could be split. A node that receives is
-    never drained itself.
+    Nodes are tried from the emptiest upwards; each whole load goes to the node with least room that still holds it, so
+    that a plan never depends on how pods could be split. A node that receives is never drained itself.
     """
-    rooms = {state.node.node_id: _room(state, config) for state in states if state.force is None}
-    ledger = _Ledger(cluster, states)
-    drained: dict[str, list[NodeState]] = {}
-    gone: set[str] = set()
-    for state in sorted((s for s in states if _may_go(cluster, s)), key=_emptiest_first):
-        if len(gone) >= at_most:
+    if len(states) < _FEWEST:
+        return []
+    rooms, ledger = _Rooms(states, config), _Ledger(cluster, states)
+    drained: dict[int, list[NodeState]] = {}
+    left = at_most
+    for at in sorted(
+        (i for i, s in enumerate(states) if _may_go(cluster, s)), key=lambda i: _emptiest_first(states[i])
+    ):
+        if left <= 0:
             break
-        name = state.node.node_id
-        if name in drained or not ledger.can_spare(state):
+        state = states[at]
+        if at in drained or not ledger.can_spare(state):
             continue
-        fitting = [r for n, r in rooms.items() if n != name and n not in gone and _compatible(state, r)]
-        if not fitting:
+        if (to := rooms.tightest(at, state)) is None:
             continue
-        receiver = min(fitting, key=lambda r: (r.vcpu, r.memory, r.state.node.node_id))
-        receiver.take(state.load)
+        rooms.move(at, to, state.load)
         ledger.spare(state)
-        gone.add(name)
-        drained.setdefault(receiver.state.node.node_id, []).append(state)
-    return [Drain(tuple(moved), rooms[name].state) for name, moved in drained.items()]
-
-
-def _room(state: NodeState, config: OptimizerConfig) -> _Room:
-    capacity, load = state.node.capacity, state.load
-    return _Room(
-        state,
-        capacity.vcpu * config.max_fill - load.vcpu,
-        capacity.memory_gib * config.max_fill - load.memory,
-        capacity.gpus - load.gpus,
-    )
+        left -= 1
+        drained.setdefault(to, []).append(state)
+    return [Drain(tuple(moved), states[to]) for to, moved in drained.items()]
 
 
 def _may_go(cluster: Cluster, state: NodeState) -> bool:
@@ -123,12 +137,3 @@ def _emptiest_first(state: NodeState) -> tuple[float, float, str]:
     capacity = state.node.capacity
     fill = max(state.load.vcpu / capacity.vcpu, state.load.memory / capacity.memory_gib)
     return (fill, -state.cost, state.node.node_id)
-
-
-def _compatible(state: NodeState, room: _Room) -> bool:
-    giver, receiver = state.node, room.state.node
-    if giver.region != receiver.region or giver.architecture != receiver.architecture:
-        return False
-    if state.load.gpus and giver.instance_type.split(".")[0] != receiver.instance_type.split(".")[0]:
-        return False
-    return room.holds(state.load)

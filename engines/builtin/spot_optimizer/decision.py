@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import numpy as np
+
 from engines.actions import Action, ClusterDecision
 from engines.builtin.spot_optimizer import explanation, savings
 from engines.builtin.spot_optimizer.binding import WhyNot, outcome_of
@@ -16,7 +18,7 @@ from engines.builtin.spot_optimizer.consolidation import Drain, consolidate
 from engines.builtin.spot_optimizer.explanation import Setting
 from engines.builtin.spot_optimizer.mix import Mix, choose
 from engines.builtin.spot_optimizer.nodes import NodeClass, NodeState, classes_of, states_of
-from engines.builtin.spot_optimizer.offers import Offers, offers_for
+from engines.builtin.spot_optimizer.offers import Offers, offers_for, within
 from engines.builtin.spot_optimizer.plan import plan_of
 from engines.facts import Cluster, PoolFacts
 
@@ -80,8 +82,26 @@ def choose_for(
     moves_left = _moves_left(cluster, as_of, config)
     drains = consolidate(cluster, states, config, moves_left) if policy.consolidate else []
     moves_left -= sum(len(drain.drained) for drain in drains)
-    classes = classes_of(cluster, _remaining(states, drains), offers)
-    return Choice(offers, classes, _mix(cluster, classes, offers, config, moves_left), drains, states, moves_left)
+    remaining = _remaining(states, drains)
+    choices = []
+    for regions in _regions(cluster, offers):
+        here = within(offers, regions)
+        classes = classes_of(cluster, remaining, here)
+        mix = _mix(cluster, classes, here, config, moves_left)
+        choices.append(Choice(here, classes, mix, drains, states, moves_left))
+    return min(choices, key=lambda choice: (len(choice.mix.failures), choice.mix.objective))
+
+
+def _regions(cluster: Cluster, offers: Offers) -> list[frozenset[str]]:
+    """Return the sets of regions to choose among; an empty set leaves all open.
+
+    A cluster stays in the regions of its nodes; a fresh one that may not span regions gets the best single one.
+    """
+    if cluster.constraints.cross_region_allowed:
+        return [frozenset()]
+    if cluster.nodes:
+        return [frozenset(node.region for node in cluster.nodes)]
+    return [frozenset([region]) for region in np.unique(offers.region[offers.open]).tolist()] or [frozenset()]
 
 
 def _failures(

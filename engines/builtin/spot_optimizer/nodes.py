@@ -156,8 +156,9 @@ def _identity(state: NodeState) -> Iterable[object]:
 def _refusals(cluster: Cluster, state: NodeState, offers: Offers) -> npt.NDArray[np.int8]:
     """Return, per offer, the first reason in REFUSALS against it, or -1."""
     node, load = state.node, state.load
-    spot_now = offers.spot == state.spot
-    current = spot_now & np.array([_place(offer) == state.place for offer in offers.offers], dtype=np.bool_)
+    current = np.zeros(len(offers.offers), dtype=np.bool_)
+    if (here := offers.at.get((state.place, node.capacity_type))) is not None:
+        current[here] = True
     fits = (offers.vcpu >= load.vcpu - TOLERANCE) & (offers.memory >= load.memory - TOLERANCE)
     fits &= offers.gpus >= load.gpus
     smaller = (offers.vcpu < node.capacity.vcpu) | (offers.memory < node.capacity.memory_gib)
@@ -182,7 +183,3 @@ def _refusals(cluster: Cluster, state: NodeState, offers: Offers) -> npt.NDArray
     for code in reversed(range(len(tests))):
         refused[tests[code]] = code
     return refused
-
-
-def _place(offer: Offer) -> tuple[str, str, str]:
-    return (offer.pool.region, offer.pool.availability_zone, offer.pool.instance_type)

@@ -1,8 +1,8 @@
 """What could be bought: each pool on spot and on demand, with its expected cost, and what bars it for a cluster."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,11 @@ class Offer:
         return self.price + self.hazard * self.interruption_usd
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """Region, zone and type: with the cluster's product, the pool."""
+        return (self.pool.region, self.pool.availability_zone, self.pool.instance_type)
+
+    @property
     def family(self) -> str:
         """What stands before the dot of the instance type."""
         return self.pool.instance_type.split(".")[0]
@@ -59,7 +64,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """All offers for one cluster's product, as objects and as columns of equal length."""
+    """All offers for one cluster's product, as objects and as columns of equal length; `at` finds one by place."""
 
     offers: tuple[Offer, ...]
     bars: tuple[Bar | None, ...]
@@ -74,6 +79,7 @@ class Offers:
     architecture: npt.NDArray[Any]
     gpu_model: npt.NDArray[Any]
     family: npt.NDArray[Any]
+    at: dict[tuple[tuple[str, str, str], CapacityType], int]
 
 
 def hazard_of(probability: float, horizon_hours: float) -> float:
@@ -100,8 +106,19 @@ def offers_for(cluster: Cluster, pools: Sequence[PoolFacts], config: OptimizerCo
             mine.setdefault(pool.pool_id, pool)
     offers = [offer_of(pool, "spot", config) for pool in mine.values()]
     offers += [offer_of(pool, "on_demand", config) for pool in mine.values() if pool.on_demand_price is not None]
-    bars = [_bar(cluster, offer, policy) for offer in offers]
-    return _columns(offers, bars)
+    return _columns(offers, [_bar(cluster, offer, policy) for offer in offers])
+
+
+def within(offers: Offers, regions: Collection[str]) -> Offers:
+    """Return the offers with those outside `regions` barred for crossing regions; empty: none is outside."""
+    if not regions:
+        return offers
+    bar = Bar("cross_region_allowed", f"it is outside {', '.join(sorted(regions))}")
+    bars = [
+        bar if old is None and offer.pool.region not in regions else old
+        for offer, old in zip(offers.offers, offers.bars, strict=True)
+    ]
+    return replace(offers, bars=tuple(bars), open=np.array([b is None for b in bars], dtype=np.bool_))
 
 
 def _columns(offers: list[Offer], bars: list[Bar | None]) -> Offers:
@@ -122,6 +139,7 @@ def _columns(offers: list[Offer], bars: list[Bar | None]) -> Offers:
         architecture=np.array([o.pool.architecture for o in offers], dtype=np.str_),
         gpu_model=np.array([o.pool.gpu_model or "" for o in offers], dtype=np.str_),
         family=np.array([o.family for o in offers], dtype=np.str_),
+        at={(o.place, o.capacity_type): j for j, o in enumerate(offers)},
     )
 
 
