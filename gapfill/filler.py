@@ -1,5 +1,6 @@
 """The gap filler: analyse, fill, follow, cancel; the only writer of price history."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ import structlog
 
 from gapfill.analysing import analyse
 from gapfill.backtest import Backtest, Compute
-from gapfill.errors import GapUnknown, JobFinished, StaleWriter
+from gapfill.errors import GapUnknown, JobFinished, MarketError, StaleWriter
 from gapfill.features import compute as compute_features
 from gapfill.history import Appended, History, no_fence
 from gapfill.jobs import CANCELLED, Documents, Job, JobBook, Mode, Shard
@@ -28,6 +29,7 @@ _log = structlog.get_logger(__name__)
 _DEFAULTS = FillRequest()
 _COMPACT_EVERY_S = 3600.0
 _IDLE_S = 1.0
+_ASK_AGAIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +186,17 @@ class GapFiller:
 
     # Working
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, *, ensure: bool = False) -> None:
         """Run jobs, oldest first, until `stop`; a job that is then unfinished goes on at the next start.
 
-        Raises `StaleWriter` when another holder has taken over.
+        With `ensure` it begins with `ensure_filled`, as often as it takes the market to answer. Raises `StaleWriter`
+        when another holder has taken over.
         """
+        ensure_at = time.monotonic() if ensure else math.inf
         while not stop.is_set():
             self._woken.clear()
+            if time.monotonic() >= ensure_at:
+                ensure_at = math.inf if self._try_to_ensure() else time.monotonic() + _ASK_AGAIN_S
             ran = self.run_next(stop)
             if time.monotonic() - self._compacted > _COMPACT_EVERY_S:
                 self._compacted = time.monotonic()
@@ -215,6 +221,14 @@ class GapFiller:
         finally:
             with self._lock:
                 self._running = None
+        return True
+
+    def _try_to_ensure(self) -> bool:
+        try:
+            self.ensure_filled()
+        except MarketError as error:
+            _log.warning("gap_not_ensured", region=error.region, detail=error.detail)
+            return False
         return True
 
     def _prepare(self, job: Job, stop: threading.Event) -> Running:
