@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", alias="ML_SERVER_LOG_LEVEL", description="The least severe log line that is written."
     )
+    log_dir: Path | None = Field(
+        None, alias="ML_SERVER_LOG_DIR", description="The folder of one log file per component; default: stderr."
+    )
     allowed_hosts: Names = Field(
         (),
         alias="ALLOWED_HOSTS",
@@ -245,6 +248,12 @@ class Settings(BaseSettings):
         if self.allowed_hosts:
             return self.allowed_hosts
         return LOOPBACK if self.loopback else ("*",)
+
+    @property
+    def local_url(self) -> str:
+        """The address under which this machine reaches the server."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(self.host, self.host)
+        return f"http://{host}:{self.port}"
 
     def public(self) -> dict[str, Any]:
         """Environment name → JSON value, secrets left out."""

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.api.asking import InHouse, Who, record
+from services.api.asking import PREFIX, InHouse, Who, record
 from services.api.gate import COOKIE, needs, session_cookie
 from services.errors import RequestInvalid, Unauthenticated
 from services.keys import Role
 
-router = APIRouter(tags=["auth"])
+router = APIRouter(prefix=PREFIX, tags=["auth"])
 
 
 class SignIn(BaseModel):

@@ -10,13 +10,13 @@ from starlette.concurrency import run_in_threadpool
 from engines.contract import Cluster, Constraints, Node, Requirements
 from gapfill.pools import LINUX
 from services.api.answers import Json
-from services.api.asking import InHouse, Who, record
+from services.api.asking import PREFIX, InHouse, Who, record
 from services.api.gate import needs
 from services.api.house import House
 from services.errors import ClusterUnknown, DataStale, RequestInvalid
 from services.live.deciding import question
 
-router = APIRouter(tags=["decisions"])
+router = APIRouter(prefix=PREFIX, tags=["decisions"])
 
 
 class DecideRequest(BaseModel):
@@ -34,6 +34,7 @@ class ClusterState(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    cluster_id: str | None = Field(None, description="May be left out; must be the one of the path")
     nodes: tuple[Node, ...] = Field((), max_length=20_000)
     requirements: Requirements = Field(default_factory=lambda: Requirements())
     constraints: Constraints = Field(default_factory=lambda: Constraints())
@@ -101,9 +102,15 @@ async def put_cluster(house: InHouse, who: Who, cluster_id: str, state: ClusterS
     names = [node.node_id for node in state.nodes]
     if len(set(names)) != len(names):
         raise RequestInvalid("nodes", "two nodes have the same node_id.", "Give each node its own.")
-    if not 1 <= len(cluster_id) <= 255:
-        raise RequestInvalid("cluster_id", "is too long.", "At most 255 characters.")
-    cluster = Cluster(cluster_id=cluster_id, **{name: getattr(state, name) for name in ClusterState.model_fields})
+    if len(cluster_id) > 255 or state.cluster_id not in (None, cluster_id):
+        raise RequestInvalid("cluster_id", "is too long, or not the one of the path.", "Leave it out of the body.")
+    cluster = Cluster(
+        cluster_id=cluster_id,
+        nodes=state.nodes,
+        requirements=state.requirements,
+        constraints=state.constraints,
+        product_description=state.product_description,
+    )
     is_new = await run_in_threadpool(house.clusters.put, cluster, who.name, datetime.now(UTC))
     record(house, who, "cluster.put", cluster_id, nodes=len(names))
     return Json(cluster.model_dump(mode="json"), status_code=201 if is_new else 200)

@@ -8,10 +8,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from services.api.asking import InHouse, Who, record
+from services.api.asking import PREFIX, InHouse, Who, record
 from services.api.gate import needs
 
-router = APIRouter(prefix="/engines", tags=["engines"])
+router = APIRouter(prefix=f"{PREFIX}/engines", tags=["engines"])
 
 
 class SelectOrder(BaseModel):

@@ -13,12 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from gapfill.jobs import Job, Shard
 from gapfill.pools import LINUX
 from gapfill.requests import FillRequest
-from services.api.asking import InHouse, Who, record
+from services.api.asking import PREFIX, InHouse, Who, record
 from services.api.gate import needs
 from services.errors import RequestInvalid
 
 CHUNK = 1024 * 1024
-router = APIRouter(prefix="/gap-filler", tags=["gap-filler"])
+router = APIRouter(prefix=f"{PREFIX}/gap-filler", tags=["gap-filler"])
 Names = Annotated[tuple[str, ...], Field(max_length=2000)]
 
 

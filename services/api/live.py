@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.websockets import WebSocket
 
-from services.api.asking import InHouse
+from services.api.asking import PREFIX, InHouse
 from services.api.gate import needs
 from services.api.house import House
 from services.api.stream import Filters, Session
 from services.live.events import Kind
 
-router = APIRouter(tags=["live"])
+router = APIRouter(prefix=PREFIX, tags=["live"])
 Names = Annotated[list[str], Query(max_length=200)]
 After = Annotated[int | None, Query(ge=0, description="Resume: events with a greater seq")]
 

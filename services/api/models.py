@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from services.api.asking import InHouse, Who, record
+from services.api.asking import PREFIX, InHouse, Who, record
 from services.api.gate import needs
 from services.api.house import House, UploadOrder
 from services.errors import ModelInUse, RequestInvalid
@@ -17,7 +17,7 @@ from services.models.staging import Staged
 from services.models.version import ModelMetadata, ModelVersion, Task
 
 CHUNK = 1024 * 1024
-router = APIRouter(prefix="/models", tags=["models"])
+router = APIRouter(prefix=f"{PREFIX}/models", tags=["models"])
 
 
 class ActivateOrder(BaseModel):

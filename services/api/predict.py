@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from gapfill.pools import LINUX
 from gapfill.scope import Scope
 from services.api.answers import Json, columns, instants
-from services.api.asking import InHouse
+from services.api.asking import PREFIX, InHouse
 from services.api.gate import needs
 from services.api.stream import prediction_rows
 from services.errors import DataStale, RequestInvalid
@@ -19,7 +19,7 @@ from services.live.inference import Ask
 from services.live.past import predictions_with_actuals
 
 MOST_ROWS = 50_000
-router = APIRouter(tags=["predictions"])
+router = APIRouter(prefix=PREFIX, tags=["predictions"])
 
 
 class PredictRequest(BaseModel):

@@ -55,24 +55,28 @@ def examine(request: bytes) -> bytes:
 
 
 def _examine(file: IO[bytes], task: str, named: list[str] | None) -> tuple[dict[str, Any], bytes]:
-    loaded, form = _load(file)
+    loaded, form = load_upload(file)
     if not kinds.permitted(loaded):
         raise Refusal(
             "not-an-estimator",
             f"the file holds a {type(loaded).__module__}.{type(loaded).__qualname__}",
-            "Upload the fitted scikit-learn tree model itself, not a container around it.",
+            "Upload the fitted scikit-learn model itself, not a container around it.",
         )
     try:
-        checked = kinds.check(loaded)
+        checked = kinds.check(loaded) if kinds.compiles(loaded) else None
+        kinds.check_within(loaded)
     except BROKEN as error:
         raise Refusal("corrupt", _said(error), "Save the fitted model again and upload that file.") from error
-    features = _features(loaded, named)
-    _check_task(loaded, task)
-    compiled = _compile(checked, features)
+    try:
+        features = _features(loaded, named)
+        _check_task(loaded, task)
+    except BROKEN as error:
+        raise Refusal("corrupt", f"it is not fitted: {_said(error)}", "Fit it and save it again.") from error
+    compiled = _compile(checked, features) if checked else _try_object(loaded, features)
     facts = {
         "estimator": f"{type(loaded).__module__}.{type(loaded).__qualname__}",
         "features": features,
-        "trees": checked.trees,
+        "trees": checked.trees if checked else 0,
         "format": form,
         "importance": _importance(loaded, features),
         "libraries": {"scikit-learn": str(vars(loaded).get("_sklearn_version", sklearn.__version__))},
@@ -80,7 +84,8 @@ def _examine(file: IO[bytes], task: str, named: list[str] | None) -> tuple[dict[
     return facts, compiled
 
 
-def _load(file: IO[bytes]) -> tuple[Any, str]:
+def load_upload(file: IO[bytes]) -> tuple[Any, str]:
+    """The object and the name of its format; raises `Refusal`."""
     stream, packed = containers.decompressed(file)
     try:
         head = stream.read(16)
@@ -94,7 +99,7 @@ def _load(file: IO[bytes]) -> tuple[Any, str]:
         raise Refusal(
             "type-not-permitted",
             f"{error.named} {error.detail}",
-            "Only scikit-learn's tree models and their own parts are let in; nothing of the file was run.",
+            "Only scikit-learn's tree and linear models and pipelines of them are let in; nothing of the file was run.",
         ) from error
     except BROKEN as error:
         advice = "Save the model again with joblib.dump or pickle (protocol 2 to 5) and check that the upload is whole."
@@ -111,7 +116,7 @@ def _not_a_pickle(kind: str) -> Refusal:
 
 
 def _features(loaded: Any, named: list[str] | None) -> list[str]:
-    fitted = vars(loaded).get("feature_names_in_")
+    fitted = getattr(loaded, "feature_names_in_", None)
     own = [str(name) for name in fitted] if type(fitted) is np.ndarray and fitted.ndim == 1 else None
     if own is not None and len(own) != loaded.n_features_in_:
         raise Refusal("corrupt", "the model names another number of features than it has", "Fit and save it again.")
@@ -140,7 +145,7 @@ def _check_task(loaded: Any, task: str) -> None:
     if not classifier:
         advice = "Upload a classifier, or set the metadata's `task` to spot_price."
         raise Refusal("wrong-task", "a regressor has no probability of an interruption", advice)
-    classes = np.asarray(vars(loaded).get("classes_"))
+    classes = np.asarray(loaded.classes_)
     if classes.dtype.kind not in "biuf" or classes.shape != (2,) or classes.tolist() != [0, 1]:
         advice = "Fit it with the classes 0 (not interrupted) and 1 (interrupted)."
         raise Refusal("wrong-classes", f"its classes are {classes.tolist()}", advice)
@@ -162,6 +167,20 @@ def _compile(checked: kinds.Checked, features: list[str]) -> bytes:
         detail = f"the compiled model differs from the original by up to {difference.max():.2g}"
         raise Refusal("does-not-compile", detail, "Report this model's parameters to the server's developers.")
     return form.to_bytes()
+
+
+def _try_object(loaded: Any, features: list[str]) -> bytes:
+    """Nothing is compiled; it must answer on a few made-up rows."""
+    rows = np.abs(np.random.default_rng(1).normal(1.0, 2.0, (50, len(features))))
+    try:
+        scores = np.asarray(kinds.predict(loaded, rows), float)
+    except BROKEN as error:
+        raise Refusal("corrupt", f"it cannot predict: {_said(error)}", "Fit it and save it again.") from error
+    probabilities = hasattr(loaded, "predict_proba")
+    sound = scores.shape == (50,) and np.isfinite(scores).all()
+    if not sound or (probabilities and (scores.min() < 0 or scores.max() > 1)):
+        raise Refusal("corrupt", "its predictions are not finite numbers, one per row", "Fit and save it again.")
+    return b""
 
 
 def probe_matrix(splits: tuple[kinds.Split, ...], width: int) -> Matrix:

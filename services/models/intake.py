@@ -84,14 +84,14 @@ class Intake:
                 filename=filename[:255],
                 format=facts.format,
                 estimator=facts.estimator,
-                compiled=True,
+                compiled=bool(compiled),
                 description=metadata.description,
                 metrics=metadata.metrics,
                 feature_importance=facts.importance,
                 feature_ranges=feature_ranges(metadata, facts.features),
                 libraries=facts.libraries,
             )
-            self._registry.add(admitted, staged, compiled)
+            self._registry.add(admitted, staged, compiled or None)
             return admitted
 
     def _check_features(self, facts: Facts) -> None:

@@ -23,13 +23,16 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 from sklearn.tree._tree import Tree
 
 from services.models.compiled import Cast, Link
-from services.models.safe_types import ESTIMATORS, MAX_FEATURES
+from services.models.safe_types import ESTIMATORS, MAX_FEATURES, OBJECTS, PARTS
 from services.models.trees import check_predictor
 
 BOOSTING = (GradientBoostingClassifier, GradientBoostingRegressor)
 HISTOGRAM = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 SINGLE = (DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor)
 # Forests are the rest of ESTIMATORS.
+
+DEEPEST = 20
+FITTED_PARTS = {"estimators_", "_predictors", "tree_"}
 
 Split = tuple[int, float]
 
@@ -60,9 +63,14 @@ class Checked:
 
     def predict(self, matrix: Any) -> Any:
         """The library's own answer, float64[n]."""
-        if hasattr(self.estimator, "classes_"):
-            return self.estimator.predict_proba(matrix)[:, 1]
-        return self.estimator.predict(matrix)
+        return predict(self.estimator, matrix)
+
+
+def predict(estimator: Any, rows: Any) -> Any:
+    """The probability of class 1, or the regressor's value: float64[n]."""
+    if hasattr(estimator, "predict_proba"):
+        return estimator.predict_proba(rows)[:, 1]
+    return np.asarray(estimator.predict(rows), float).reshape(len(rows))
 
 
 def check(estimator: Any) -> Checked:
@@ -156,5 +164,32 @@ def _forest_of(estimator: Any) -> Any:
 
 
 def permitted(loaded: object) -> bool:
-    """Whether the uploaded object itself is one of these kinds."""
+    """Whether the uploaded object itself is one of the kinds that may be a model."""
+    return type(loaded) in ESTIMATORS or type(loaded) in OBJECTS
+
+
+def compiles(loaded: object) -> bool:
+    """Whether its kind is one that is compiled; the others are scored as objects."""
     return type(loaded) in ESTIMATORS
+
+
+def check_within(loaded: object, depth: int = 0) -> None:
+    """Check every estimator of trees that an object holds, however deep; raises ValueError as `check` does."""
+    if depth > DEEPEST:
+        raise ValueError("the model is nested too deeply")
+    if type(loaded) in ESTIMATORS:
+        if not FITTED_PARTS.isdisjoint(vars(loaded)):  # a calibrator also keeps the unfitted estimator it copied
+            check(loaded)
+        return
+    for part in _parts_of(loaded):
+        check_within(part, depth + 1)
+
+
+def _parts_of(holder: object) -> list[Any]:
+    if type(holder) in (list, tuple, set):
+        return list(holder)  # type: ignore[call-overload, no-any-return]
+    if type(holder) is dict:
+        return list(holder.values())
+    if isinstance(holder, np.ndarray):
+        return list(holder.ravel()) if holder.dtype.kind == "O" else []
+    return list(vars(holder).values()) if type(holder) in (*OBJECTS, *PARTS) else []

@@ -1,6 +1,7 @@
 """From a version in the registry to a scorer that answers."""
 
 from services.errors import ModelRefused
+from services.models.confined_scorer import ConfinedScorer
 from services.models.scorer import Scorer
 from services.models.shelf import Shelf
 from services.models.treelite_scorer import TreeliteScorer
@@ -15,8 +16,14 @@ class ScorerLoader:
         self._shelf = shelf
 
     def __call__(self, model_id: str) -> tuple[Scorer, ModelVersion]:
-        """Load; raises `ModelNotFound`, or `ModelRefused` for a compiled form that this release cannot read."""
+        """Load into this process, or into a confined child what is not compiled.
+
+        Raises `ModelNotFound`, `ModelRefused` for a compiled form that this release cannot read, or `Unavailable`
+        when the child does not start.
+        """
         version = self._shelf.get(model_id)
+        if not version.compiled:
+            return ConfinedScorer(self._shelf.artifact_path(model_id), version.features), version
         try:
             return TreeliteScorer.from_bytes(self._shelf.compiled(model_id)), version
         except ValueError as error:

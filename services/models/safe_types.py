@@ -1,7 +1,8 @@
 """What an uploaded pickle may name, by exact module and name; everything else is refused.
 
-Seeded from the types that skops trusts, cut to what tree ensembles hold, and widened by what skops leaves out because
-it cannot check it: `Tree` and `TreePredictor`, whose arrays `trees.py` checks.
+Seeded from the types that skops trusts, cut to tree ensembles, linear models and what stands before them in a
+pipeline, and widened by what skops leaves out because it cannot check it: `Tree` and `TreePredictor`, whose arrays
+`trees.py` and `kinds.py` check.
 """
 
 import re
@@ -12,6 +13,7 @@ import numpy as np
 from sklearn._loss import _loss as losses_c
 from sklearn._loss import link as links
 from sklearn._loss import loss as losses
+from sklearn.calibration import CalibratedClassifierCV, _CalibratedClassifier, _SigmoidCalibration
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -25,7 +27,20 @@ from sklearn.ensemble import (
 )
 from sklearn.ensemble._hist_gradient_boosting.binning import _BinMapper
 from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
-from sklearn.preprocessing import LabelEncoder
+from sklearn.frozen import FrozenEstimator
+from sklearn.impute import SimpleImputer
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import ElasticNet, HuberRegressor, Lasso, LinearRegression, LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    LabelEncoder,
+    MinMaxScaler,
+    PolynomialFeatures,
+    PowerTransformer,
+    QuantileTransformer,
+    RobustScaler,
+    StandardScaler,
+)
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
 from sklearn.tree._tree import Tree
 
@@ -46,8 +61,16 @@ ESTIMATORS: tuple[type, ...] = (
     ExtraTreeRegressor,
 )
 
+# Permitted as models too, but not compiled: they are scored in a confined child of their own.
+OBJECTS: tuple[type, ...] = (
+    *(LogisticRegression, LinearRegression, Ridge, Lasso, ElasticNet, HuberRegressor),
+    *(CalibratedClassifierCV, IsotonicRegression, Pipeline),
+)
+
 PARTS: tuple[type, ...] = (
     *(DummyClassifier, DummyRegressor, LabelEncoder, _BinMapper, TreePredictor),
+    *(StandardScaler, MinMaxScaler, RobustScaler, PolynomialFeatures, PowerTransformer, QuantileTransformer),
+    *(SimpleImputer, FrozenEstimator, _CalibratedClassifier, _SigmoidCalibration),
     *(links.HalfLogitLink, links.IdentityLink, links.Interval, links.LogitLink, links.LogLink),
     *(losses.AbsoluteError, losses.ExponentialLoss, losses.HalfBinomialLoss, losses.HalfGammaLoss),
     *(losses.HalfPoissonLoss, losses.HalfSquaredError, losses.HuberLoss, losses.PinballLoss),
@@ -77,7 +100,7 @@ class Inert:
 
 def classes() -> dict[tuple[str, str], type]:
     """Classes that a file may make an instance of and BUILD."""
-    return {(kind.__module__, kind.__qualname__): kind for kind in (*ESTIMATORS, *PARTS)}
+    return {(kind.__module__, kind.__qualname__): kind for kind in (*ESTIMATORS, *OBJECTS, *PARTS)}
 
 
 def constants() -> dict[tuple[str, str], type]:

@@ -1,0 +1,30 @@
+"""Calls across Ray: our own errors come back as themselves, Ray's become `Unavailable`."""
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from engines.errors import EnginesError
+from gapfill.errors import GapFillError
+from services.errors import ServerError, Unavailable
+
+T = TypeVar("T")
+
+
+async def answered(part: str, asked: Awaitable[T]) -> T:
+    """The answer of another process of the server.
+
+    Raises what it raised, or `Unavailable` when it is away: Ray starts it again within seconds.
+    """
+    try:
+        return await asked
+    except RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, (ServerError, GapFillError, EnginesError)):
+            raise cause from None
+        raise
+    except RayActorError as error:
+        raise Unavailable(part, "it is being started again") from error
+    except (RayError, RuntimeError) as error:
+        raise Unavailable(part, f"it does not answer ({type(error).__name__})") from error
