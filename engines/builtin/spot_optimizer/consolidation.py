@@ -8,9 +8,12 @@ import numpy as np
 
 from engines.builtin.spot_optimizer.config import OptimizerConfig
 from engines.builtin.spot_optimizer.nodes import TOLERANCE, Load, NodeState
+from engines.builtin.spot_optimizer.prospects import Prospects
 from engines.facts import Cluster
 
 _FEWEST = 2
+# Receivers looked at for one load.
+_TRIED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,8 @@ class _Rooms:
         self.kind = np.array([f"{node.region}/{node.architecture}" for node in nodes], dtype=np.str_)
         self.family = np.array([_family(state) for state in states], dtype=np.str_)
 
-    def tightest(self, at: int, state: NodeState) -> int | None:
-        """Return the node with least room that still holds the load of `state`, the node at `at`."""
+    def holding(self, at: int, state: NodeState) -> list[int]:
+        """Return the nodes that still hold the load of `state`, the node at `at`: those with least room, first."""
         load = state.load
         fits = self.takes & (self.kind == self.kind[at]) & (self.gpus >= load.gpus)
         fits &= (self.vcpu >= load.vcpu - TOLERANCE) & (self.memory >= load.memory - TOLERANCE)
@@ -45,7 +48,8 @@ class _Rooms:
             fits &= self.family == self.family[at]
         fits[at] = False
         found = np.flatnonzero(fits)
-        return int(found[np.lexsort((self.memory[found], self.vcpu[found]))[0]]) if len(found) else None
+        tightest = np.lexsort((self.memory[found], self.vcpu[found]))[:_TRIED]
+        return [int(i) for i in found[tightest]]
 
     def move(self, at: int, to: int, load: Load) -> None:
         """Give the load of the node at `at` its room at `to`."""
@@ -98,15 +102,20 @@ class _Ledger:
             self.on_demand_vcpu -= capacity.vcpu
 
 
-def consolidate(cluster: Cluster, states: Sequence[NodeState], config: OptimizerConfig, at_most: int) -> list[Drain]:
+def consolidate(
+    cluster: Cluster, states: Sequence[NodeState], config: OptimizerConfig, at_most: int, prospects: Prospects
+) -> list[Drain]:
     """Return which nodes can be drained into which, at most `at_most` nodes.
 
-    Nodes are tried from the emptiest upwards; each whole load goes to the node with least room that still holds it, so
-    that a plan never depends on how pods could be split. A node that receives is never drained itself.
+    Nodes are tried from the emptiest upwards; each whole load goes to one of the nodes with least room that still hold
+    it, so that a plan never depends on how pods could be split. It only goes where both nodes together can come to
+    cost less than apart, with all that could still be done for either: a large idle node that is best made smaller is
+    not filled up first. A node that receives is never drained itself.
     """
     if len(states) < _FEWEST:
         return []
     rooms, ledger = _Rooms(states, config), _Ledger(cluster, states)
+    loads = [state.load for state in states]
     drained: dict[int, list[NodeState]] = {}
     left = at_most
     for at in sorted(
@@ -117,13 +126,24 @@ def consolidate(cluster: Cluster, states: Sequence[NodeState], config: Optimizer
         state = states[at]
         if at in drained or not ledger.can_spare(state):
             continue
-        if (to := rooms.tightest(at, state)) is None:
+        gains = [
+            (_gain(state, states[to], loads[to], prospects), -i, to) for i, to in enumerate(rooms.holding(at, state))
+        ]
+        gain, _, to = max(gains, default=(0.0, 0, 0))
+        if gain <= TOLERANCE:
             continue
         rooms.move(at, to, state.load)
+        loads[to] += state.load
         ledger.spare(state)
         left -= 1
         drained.setdefault(to, []).append(state)
     return [Drain(tuple(moved), states[to]) for to, moved in drained.items()]
+
+
+def _gain(giver: NodeState, receiver: NodeState, load: Load, prospects: Prospects) -> float:
+    """Return what both can come to cost apart, less what the receiver can come to cost with both loads."""
+    apart = prospects.least_cost(giver, giver.load) + prospects.least_cost(receiver, load)
+    return apart - prospects.least_cost(receiver, load + giver.load)
 
 
 def _may_go(cluster: Cluster, state: NodeState) -> bool:

@@ -20,6 +20,7 @@ from engines.builtin.spot_optimizer.mix import Mix, choose
 from engines.builtin.spot_optimizer.nodes import NodeClass, NodeState, classes_of, states_of
 from engines.builtin.spot_optimizer.offers import Offers, offers_for, within
 from engines.builtin.spot_optimizer.plan import plan_of
+from engines.builtin.spot_optimizer.prospects import Prospects
 from engines.facts import Cluster, PoolFacts
 
 _UNLIMITED = 1_000_000_000
@@ -80,7 +81,9 @@ def choose_for(
             by_place.setdefault((pool.region, pool.availability_zone, pool.instance_type), pool)
     states = states_of(cluster, by_place, config, policy)
     moves_left = _moves_left(cluster, as_of, config)
-    drains = consolidate(cluster, states, config, moves_left) if policy.consolidate else []
+    drains = []
+    if policy.consolidate:
+        drains = consolidate(cluster, states, config, moves_left, Prospects(cluster, offers))
     moves_left -= sum(len(drain.drained) for drain in drains)
     remaining = _remaining(states, drains)
     choices = []

@@ -25,6 +25,9 @@ class Load:
     memory: float
     gpus: int
 
+    def __add__(self, other: "Load") -> "Load":
+        return Load(self.vcpu + other.vcpu, self.memory + other.memory, self.gpus + other.gpus)
+
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
@@ -133,7 +136,7 @@ def classes_of(cluster: Cluster, states: Sequence[NodeState], offers: Offers) ->
     """Gather the nodes by all that matters: what they are, what they cost, and which offers could replace them."""
     found: dict[tuple[object, ...], tuple[list[NodeState], npt.NDArray[np.int8]]] = {}
     for state in states:
-        why_not = _refusals(cluster, state, offers)
+        why_not = refusals(cluster, state, state.load, offers)
         key = (*_identity(state), why_not.tobytes())
         found.setdefault(key, ([], why_not))[0].append(state)
     return [NodeClass(tuple(members), why_not < 0, why_not) for members, why_not in found.values()]
@@ -153,9 +156,9 @@ def _identity(state: NodeState) -> Iterable[object]:
     )
 
 
-def _refusals(cluster: Cluster, state: NodeState, offers: Offers) -> npt.NDArray[np.int8]:
-    """Return, per offer, the first reason in REFUSALS against it, or -1."""
-    node, load = state.node, state.load
+def refusals(cluster: Cluster, state: NodeState, load: Load, offers: Offers) -> npt.NDArray[np.int8]:
+    """Return, per offer, the first reason in REFUSALS against replacing the node, with this load, by it; else -1."""
+    node = state.node
     current = np.zeros(len(offers.offers), dtype=np.bool_)
     if (here := offers.at.get((state.place, node.capacity_type))) is not None:
         current[here] = True
