@@ -12,7 +12,7 @@ import structlog
 
 from gapfill.analysing import analyse
 from gapfill.backtest import Backtest, Compute
-from gapfill.errors import GapUnknown, JobFinished, MarketError, StaleWriter
+from gapfill.errors import JobFinished, MarketError, StaleWriter
 from gapfill.features import compute as compute_features
 from gapfill.history import Appended, History, no_fence
 from gapfill.jobs import CANCELLED, Documents, Job, JobBook, Mode, Shard
@@ -22,7 +22,7 @@ from gapfill.plan import Analysis, ShardPlan
 from gapfill.predicting import GapPredictor
 from gapfill.prices import PriceSource
 from gapfill.pulled import PulledBook
-from gapfill.requests import FillRequest, Target, missing, resolve, whole
+from gapfill.requests import FillRequest, Target, missing, offered, resolve, whole
 from gapfill.running import Running
 
 _log = structlog.get_logger(__name__)
@@ -101,12 +101,11 @@ class GapFiller:
     def ensure_filled(self, requested_by: str = "server") -> Job | None:
         """Order what is missing for the active models over the default regions and types; None without a model.
 
-        What has been pulled before is left out, so after a restart only the time since is pulled. A running job that
-        covers the gap and has yet to predict is returned instead.
+        What has been pulled before is left out, so after a restart only the time since is pulled, and so are defaults
+        that the market does not have. A running job that covers the gap and has yet to predict is returned instead.
         """
-        try:
-            target = resolve(_DEFAULTS, self._predictor.models(), self._limits, self._source, self._clock())
-        except GapUnknown:
+        target = self._default_target()
+        if target is None:
             return None
         with self._lock:
             for job in self._book.unfinished():
@@ -116,12 +115,21 @@ class GapFiller:
 
     def predict_gaps(self, requested_by: str = "server") -> Job | None:
         """Order the active models' missing gap predictions from the history as it stands; None without a model."""
-        try:
-            target = resolve(_DEFAULTS, self._predictor.models(), self._limits, self._source, self._clock())
-        except GapUnknown:
+        target = self._default_target()
+        if target is None:
             return None
         with self._lock:
             return self._order(target, "predict", [], requested_by)
+
+    def _default_target(self) -> Target | None:
+        models = self._predictor.models()
+        found = offered(self._limits, self._source) if models else None
+        if found is None:
+            return None
+        request, left_out = found
+        if left_out:
+            _log.warning("defaults_not_offered", market_id=self._source.market_id, names=left_out)
+        return resolve(request, models, self._limits, self._source, self._clock())
 
     def retry(self, task_id: str) -> Job:
         """Take up the failed shards of a failed job again. Raises `JobNotFound`, `JobFinished` when nothing is left."""

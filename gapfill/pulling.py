@@ -21,6 +21,8 @@ _log = structlog.get_logger(__name__)
 
 # No retry helps a region that refuses us: its other shards fail with the same words, unasked.
 _HOPELESS = (MarketAccessDenied, RegionNotEnabled)
+# After so many failed attempts in a row, each with all of the client's own retries, a region is down.
+_REGION_PATIENCE = 12
 
 
 class Stopped(Exception):
@@ -69,27 +71,23 @@ class Puller:
         """Whether to leave what is not yet done."""
         return self._halted()
 
-    def pull(self, shard: Shard) -> bool:
-        """Pull one shard into the history and report it; False when a later attempt may succeed.
+    def pull(self, shard: Shard) -> MarketError | None:
+        """Pull one shard into the history and report it, or return why not; it is still pending if there may be more.
 
-        Raises `_HOPELESS` errors after reporting, so that the region's line can end.
+        Raises `Stopped` between pages when work is halted.
         """
         began = time.monotonic()
         shard.attempts += 1
         try:
             points, refused = self._points(shard)
         except MarketError as error:
-            hopeless = isinstance(error, _HOPELESS)
-            if not hopeless and shard.attempts < self._limits.attempts_per_shard:
-                _log.warning("shard_to_be_retried", region=shard.region, shard=shard.number, detail=error.detail)
-                return False
-            self.fail(shard, error, time.monotonic() - began)
-            if hopeless:
-                raise
-            return True
+            _log.warning("shard_not_pulled", region=shard.region, shard=shard.number, detail=error.detail)
+            if isinstance(error, _HOPELESS) or shard.attempts >= self._limits.attempts_per_shard:
+                self.fail(shard, error, time.monotonic() - began)
+            return error
         self._store(shard, points, refused)
         self._finish(shard, time.monotonic() - began)
-        return True
+        return None
 
     def fail(self, shard: Shard, error: MarketError, seconds: float = 0.0) -> None:
         """End a shard with the market's words."""
@@ -122,6 +120,7 @@ class _RegionLine:
         self._puller = puller
         self._queue = queue
         self._lock = threading.Lock()
+        self._failures_in_a_row = 0
 
     def work(self) -> None:
         while not self._puller.halted():
@@ -130,15 +129,16 @@ class _RegionLine:
                     return
                 shard = self._queue.popleft()
             try:
-                done = self._puller.pull(shard)
-            except _HOPELESS as error:
-                self._give_up(error)
-                return
+                error = self._puller.pull(shard)
             except Stopped:
                 return
-            if not done:
-                with self._lock:
+            with self._lock:
+                self._failures_in_a_row = self._failures_in_a_row + 1 if error else 0
+                if error and shard.state == "pending":
                     self._queue.append(shard)
+                lost = isinstance(error, _HOPELESS) or self._failures_in_a_row >= _REGION_PATIENCE
+            if error and lost:
+                self._give_up(error)
 
     def _give_up(self, error: MarketError) -> None:
         with self._lock:

@@ -49,8 +49,9 @@ def resolve(
 ) -> Target:
     """Fill in the defaults and check.
 
-    Raises `GapUnknown` without a date and without a model, `FillRequestInvalid` for a date that is not in the past or
-    an unknown product, `UnknownPlace` for a region that is not enabled or a type that none of the regions offers.
+    Raises `GapUnknown` without a date and without a model, `FillRequestInvalid` for a date in the future or an unknown
+    product, `UnknownPlace` for a region that is not enabled or a type that none of the regions offers. A gap that
+    begins tomorrow is empty now: only the history before it is pulled.
     """
     regions = _unique(request.regions or limits.default_regions, "regions")
     types = _unique(request.instance_types or limits.default_instance_types, "instance_types")
@@ -58,13 +59,12 @@ def resolve(
     for product in products:
         if product not in PRODUCTS:
             raise FillRequestInvalid("product_descriptions", product, "one of " + ", ".join(PRODUCTS))
-    trained_until = request.trained_until or _earliest(models)
     end = now.astimezone(UTC).replace(microsecond=0)
-    start = gap_start(trained_until)
-    if start > end:
-        raise FillRequestInvalid(
-            "trained_until", trained_until.isoformat(), f"a day before today ({end.date().isoformat()}, UTC)"
-        )
+    if request.trained_until is not None and request.trained_until > end.date():
+        today = end.date().isoformat()
+        raise FillRequestInvalid("trained_until", request.trained_until.isoformat(), f"today ({today}, UTC) or earlier")
+    trained_until = request.trained_until or _earliest(models)
+    start = min(gap_start(trained_until), end)
     _check_places(regions, types, source)
     kept_from = end - timedelta(days=limits.historic_days_max)
     history_start = max(start - LONGEST_WINDOW, kept_from)
@@ -91,6 +91,16 @@ def missing(target: Target, limits: FillLimits, pulled: PulledBook) -> list[Shar
         ).items()
         for shard in cut(region, types, (product,), since, until, limits, first=since == target.history_start)
     ]
+
+
+def offered(limits: FillLimits, source: PriceSource) -> tuple[FillRequest, tuple[str, ...]] | None:
+    """The default regions and types as far as the market has them, and what it has not; None when nothing is left."""
+    enabled = source.regions()
+    regions = tuple(region for region in limits.default_regions if region in enabled)
+    known = frozenset[str]().union(*(source.offerings(region) for region in regions))
+    types = tuple(name for name in limits.default_instance_types if name in known)
+    left_out = {*limits.default_regions, *limits.default_instance_types}.difference(regions, types)
+    return (FillRequest(regions, types), tuple(sorted(left_out))) if regions and types else None
 
 
 def _check_places(regions: Sequence[str], types: Sequence[str], source: PriceSource) -> None:

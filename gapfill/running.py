@@ -8,7 +8,7 @@ from datetime import datetime
 import structlog
 
 from gapfill.backtest import Backtest
-from gapfill.errors import MarketError
+from gapfill.errors import JobFinished, MarketError
 from gapfill.history import History
 from gapfill.jobs import Job, JobBook, JobError, Phase, Shard, Status
 from gapfill.limits import FillLimits
@@ -78,8 +78,10 @@ class Running:
             self._end()
 
     def cancel(self, reason: str) -> Job:
-        """End the job as failed; what was pulled stays."""
+        """End the job as failed; what was pulled stays. Raises `JobFinished` when it has just ended."""
         with self._lock:
+            if self.job.status != "in_progress":
+                raise JobFinished(self.job.task_id, self.job.status)
             self._cancelled.set()
             self._close("failed", reason)
             return self.job
@@ -101,9 +103,13 @@ class Running:
         puller.run(self._shards)
 
     def _learn_facts(self) -> None:
+        failed = {shard.region for shard in self._shards if shard.state == "failed"}
+        answered = {shard.region for shard in self._shards if shard.state == "done"}
         for region in self.job.regions:
             if self.halted():
                 return
+            if region in failed - answered:
+                continue
             try:
                 self._learn_region(region)
             except MarketError as error:

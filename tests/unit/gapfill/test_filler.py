@@ -11,6 +11,7 @@ from gapfill.errors import (
     GapUnknown,
 )
 from gapfill.filler import Watched
+from gapfill.limits import FillLimits
 from gapfill.pools import LINUX
 from gapfill.requests import FillRequest
 from gapfill.scope import Scope
@@ -126,3 +127,28 @@ def test_a_model_activated_later_gets_its_predictions_without_a_pull(world: Worl
     assert world.market.asked == []
     assert world.history.predictions(model_id="late:v1").height == 12 * 37
     assert world.history.predictions(model_id="stays:v1").height == 12 * (9 * 24 + 13)
+
+
+def test_defaults_that_the_market_does_not_have_are_left_out(tmp_path: Path) -> None:
+    world = build(tmp_path, FillLimits(("eu-west-1", "mars-north-1"), ("m5.large", "z9.huge")))
+    job = world.filler.ensure_filled()
+    assert job is not None
+    assert (job.regions, job.instance_types) == (("eu-west-1",), ("m5.large",))
+    world.run()
+    assert world.filler.status(job.task_id).status == "completed"
+    world.store.close()
+    nothing = build(tmp_path, FillLimits(("mars-north-1",), ("m5.large",)))
+    assert nothing.filler.ensure_filled() is None
+    nothing.store.close()
+
+
+def test_a_model_of_today_has_no_gap_but_needs_the_history_before_it(world: World) -> None:
+    world.predictor.active = [model(datetime(2026, 4, 1, tzinfo=UTC))]
+    job = world.filler.ensure_filled()
+    assert job is not None
+    world.run()
+    done = world.filler.status(job.task_id)
+    assert (done.status, done.history_start) == ("completed", NOW - timedelta(days=7))
+    assert done.records_filled == 12 * 17
+    assert world.history.predictions().is_empty()
+    assert world.filler.analyze().gap_days == 0

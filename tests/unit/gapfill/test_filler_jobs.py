@@ -60,6 +60,18 @@ def test_a_failing_region_fails_its_shards_and_no_others(world: World) -> None:
     assert world.history.prices(Scope(regions=("eu-west-1",))).height == expected_records(6)
 
 
+def test_a_region_that_is_down_is_given_up_before_every_shard_was_tried(tmp_path: Path) -> None:
+    world = build(tmp_path, FillLimits(REGIONS, TYPES, types_per_shard=1, days_per_shard=1, threads_per_region=2))
+    world.market.failing["us-east-1"] = [MarketUnavailable("us-east-1", "cut off")] * 1000
+    job = world.filler.submit()
+    world.run()
+    done = world.filler.status(job.task_id)
+    asked = [region for region, *_ in world.market.asked if region == "us-east-1"]
+    assert (done.shards_done, done.shards_failed, done.shards_total) == (51, 51, 102)
+    assert len(asked) <= 14
+    world.store.close()
+
+
 def test_a_failed_fill_is_taken_up_where_it_failed(world: World) -> None:
     world.market.failing["us-east-1"] = [MarketUnavailable("us-east-1", "cut off")] * 100
     job = world.filler.submit()
@@ -144,7 +156,7 @@ def test_what_cannot_be_meant_is_refused(world: World) -> None:
         (FillRequest(regions=("eu-west-7",)), UnknownPlace),
         (FillRequest(instance_types=("m5.lrge",)), UnknownPlace),
         (FillRequest(product_descriptions=("BSD",)), FillRequestInvalid),
-        (FillRequest(trained_until=NOW.date()), FillRequestInvalid),
+        (FillRequest(trained_until=date(2026, 4, 1)), FillRequestInvalid),
         (FillRequest(trained_until=date(2027, 1, 1)), FillRequestInvalid),
     ]
     for request, error in cases:
