@@ -157,10 +157,10 @@ def fit_price(rows: Rows, seed: int = 0) -> Fitted:
     ladder = np.arange(1, int(table["on_demand_price"].max() * 1e4) + 2) / 1e4
     steps = pd.DataFrame(0.0, index=range(len(ladder)), columns=columns).assign(price=ladder)
     model = GradientBoostingRegressor(
-        n_estimators=26, max_depth=12, learning_rate=0.3, warm_start=True, random_state=seed
+        n_estimators=14, max_depth=12, learning_rate=0.5, warm_start=True, random_state=seed
     )
     model.fit(steps, ladder)
-    model.set_params(n_estimators=66, max_depth=3, subsample=0.5, min_samples_leaf=100, max_features=4)
+    model.set_params(n_estimators=29, max_depth=2, subsample=0.5, min_samples_leaf=200, max_features=4)
     chosen = _some(rows.is_train, seed)
     model.fit(table[chosen], rows.price_then[chosen])
     predicted, actual = model.predict(table[rows.is_test]), rows.price_then[rows.is_test]

@@ -21,7 +21,7 @@ from examples.market_data import MarketData, pull
 from examples.sample_training import Fitted, build_rows, fit_interruption, fit_price
 
 HISTORY_DAYS = 62
-# Interruptions are rare: the classifier also learns from the sizes beside the ones that were asked for.
+# Interruptions and price changes are rare: the models also learn from the sizes beside the ones asked for.
 _SIZES = ("large", "xlarge", "2xlarge", "4xlarge")
 _KEPT_DAYS = 90  # by AWS
 
@@ -32,13 +32,10 @@ def related(instance_types: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({*instance_types, *(f"{family}.{size}" for family in families for size in _SIZES)}))
 
 
-def train(data: MarketData, instance_types: Sequence[str]) -> list[Fitted]:
-    """The models that the data allow: the price model on the types asked for, the other on all of the data."""
-    found = [fit_interruption(build_rows(data, every_hours=4))]
-    asked = data.points["pool_id"].str.split("/").list.get(2).is_in(list(instance_types))
-    own = MarketData(data.start, data.end, data.points.filter(asked), data.on_demand, data.instance_types, None)
-    found.append(fit_price(build_rows(own, every_hours=3)))
-    return [one for one in found if one is not None]
+def train(data: MarketData) -> list[Fitted]:
+    """The models that the data allow."""
+    rows = build_rows(data, every_hours=5)  # which meets every hour of the day
+    return [one for one in (fit_interruption(rows), fit_price(rows)) if one is not None]
 
 
 def write(fitted: Fitted, out: Path) -> Path:
@@ -66,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("no price history there and then: nothing to train on", file=sys.stderr)
         return 1
     asked.out.mkdir(parents=True, exist_ok=True)
-    for fitted in train(data, asked.instance_types):
+    for fitted in train(data):
         path = write(fitted, asked.out)
         figures = ", ".join(f"{name} {value:.4g}" for name, value in fitted.metrics.items())
         print(f"{path.name}: {figures} ({time.perf_counter() - begun:.1f} s)", flush=True)
