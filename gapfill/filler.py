@@ -28,7 +28,7 @@ from gapfill.running import Running
 _log = structlog.get_logger(__name__)
 _DEFAULTS = FillRequest()
 _COMPACT_EVERY_S = 3600.0
-_IDLE_S = 1.0
+_NAP_S = 0.2
 _ASK_AGAIN_S = 5.0
 
 
@@ -210,7 +210,7 @@ class GapFiller:
                 self._compacted = time.monotonic()
                 self._history.compact()
             if not ran:
-                self._woken.wait(_IDLE_S)
+                self._rest(stop)
 
     def run_next(self, stop: threading.Event) -> bool:
         """Run the oldest unfinished job, if there is one."""
@@ -230,6 +230,12 @@ class GapFiller:
             with self._lock:
                 self._running = None
         return True
+
+    def _rest(self, stop: threading.Event) -> None:
+        """Until there is an order, `stop`, or it is time to look into the store again."""
+        until = time.monotonic() + _ASK_AGAIN_S
+        while not stop.is_set() and time.monotonic() < until and not self._woken.wait(_NAP_S):
+            pass
 
     def _try_to_ensure(self) -> bool:
         try:
