@@ -6,6 +6,7 @@ import polars as pl
 from gapfill.features.sizes import sizes
 from gapfill.features.steps import build_steps, refuse_no_prices
 from gapfill.features.windows import with_windows
+from gapfill.frames import INSTANT
 from gapfill.scope import with_places
 
 _SERIES = ["region", "instance_type", "product"]
@@ -37,7 +38,7 @@ def _units(height: int) -> list[pl.Series]:
 
 
 def _keyed(asks: pl.DataFrame) -> pl.DataFrame:
-    launched = pl.col("launched_at") if "launched_at" in asks.columns else pl.col("as_of")
+    launched = pl.col("launched_at" if "launched_at" in asks.columns else "as_of").cast(INSTANT)
     return asks.with_row_index("ask").select(
         "ask",
         "pool_id",

@@ -102,10 +102,11 @@ def test_age_hour_and_weekday_follow_the_launch() -> None:
 
 
 def test_asks_without_a_launch_column_mean_a_launch_now() -> None:
-    wanted = frames.asks([(POOL, START)]).drop("launched_at")
-    row = _row(compute(frames.prices({}), wanted, frames.on_demand(), frames.types()))
-    assert row["hours_since_launch"] == 0.0
-    assert row["hour"] == instant(START).hour
+    without = frames.asks([(POOL, START)]).drop("launched_at")
+    for wanted in (without, without.with_columns(launched_at=None)):
+        row = _row(compute(frames.prices({}), wanted, frames.on_demand(), frames.types()))
+        assert row["hours_since_launch"] == 0.0
+        assert row["hour"] == instant(START).hour
 
 
 @pytest.mark.parametrize(
