@@ -5,9 +5,9 @@ and pydantic for this contract; what it is told is `DecisionInput`, what it answ
 Schema is what the API shows. `engines.checks` says what an engine must keep, in a form that runs.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from engines.actions import (
     Action,
@@ -85,6 +85,12 @@ class DecisionInput(Strict):
     clusters: tuple[Cluster, ...] = Field(description="Clusters to decide for, each on its own")
     pools: tuple[PoolFacts, ...] = Field(description="Pools known at `as_of`")
     config: dict[str, Any] = Field(default_factory=dict, description="The engine's own config, valid under its schema")
+
+    @model_validator(mode="after")
+    def _cluster_ids_are_unique(self) -> Self:
+        if len({cluster.cluster_id for cluster in self.clusters}) < len(self.clusters):
+            raise ValueError("two clusters have the same cluster_id")
+        return self
 
 
 class MadeBy(Strict):

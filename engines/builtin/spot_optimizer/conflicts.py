@@ -7,8 +7,8 @@ from engines.facts import Cluster, Constraints, Requirements
 
 _CONSTRAINTS = tuple(name for name in Constraints.model_fields if name not in ("min_savings_percent",))
 _REQUIREMENTS = ("architecture", "max_nodes", "min_node_vcpu", "min_node_memory_gib")
-# Above this many nodes the search for partners would take longer than the decision itself.
-_MOST_NODES = 200
+# Each relaxation is one more decision: above this many nodes that would take seconds.
+_MOST_NODES = 300
 
 
 def conflicts_of(
@@ -17,13 +17,18 @@ def conflicts_of(
     """Return one conflict per failing limit; `failures_of` decides for a cluster with one constraint relaxed."""
     if not failures:
         return ()
+    if len(cluster.nodes) > _MOST_NODES:
+        unsought = f"its partners are sought in clusters of up to {_MOST_NODES} nodes"
+        return tuple(
+            Conflict(constraints=(name,), detail=f"{name} is missed by {missing:g}; {unsought}.")
+            for name, missing in failures.items()
+        )
     partners: dict[str, list[str]] = {name: [] for name in failures}
-    if len(cluster.nodes) <= _MOST_NODES:
-        for name, relaxed in _relaxations(cluster):
-            left = failures_of(relaxed)
-            for failing, missing in failures.items():
-                if name != failing and left.get(failing, 0.0) < missing / 2:
-                    partners[failing].append(name)
+    for name, relaxed in _relaxations(cluster):
+        left = failures_of(relaxed)
+        for failing, missing in failures.items():
+            if name != failing and left.get(failing, 0.0) < missing / 2:
+                partners[failing].append(name)
     return tuple(_conflict(name, failures[name], partners[name]) for name in failures)
 
 

@@ -65,7 +65,7 @@ def decide_cluster(
         conflicts=conflicts_of(
             cluster, choice.mix.failures, lambda other: _failures(other, pools, as_of, config, policy)
         ),
-        data_as_of=setting.data_as_of,
+        data_as_of=min((action.data_as_of for action in actions), default=setting.data_as_of),
         simulated=any(pool.simulated for pool in pools),
     )
 

@@ -266,5 +266,6 @@ def _preconditions(
         highest = offer.price + max(0.0, saved.p50) / max(1, len(members))
         given.append(f"the spot price is at most {highest:.6f} USD per hour")
         limit = setting.cluster.constraints.max_interruption_probability
-        given.append(f"the predicted interruption probability is at most {limit:g}")
+        if limit < 1:
+            given.append(f"the predicted interruption probability is at most {limit:g}")
     return tuple(given)

@@ -61,7 +61,6 @@ class Mix:
     failures: dict[str, float]
     helped: tuple[str, ...]
     objective: float
-    rows: tuple[Row, ...]
 
 
 @dataclass(slots=True)
@@ -111,7 +110,7 @@ def choose(
         if column.stays and count and column.objective >= FORCED_STAY_USD:
             failures[classes[column.of_class].one.force or "forced"] = float(count)
     helped = tuple(n for n, i in programme.slacks.items() if values[i] < programme.upper[i] - _SOLVED)
-    return Mix(columns, counts, failures, helped, objective, tuple(programme.rows))
+    return Mix(columns, counts, failures, helped, objective)
 
 
 def _assign(programme: _Programme, columns: tuple[Column, ...], classes: int) -> None:
