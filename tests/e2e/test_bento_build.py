@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
-from httpx_ws import connect_ws
+from httpx_ws import WebSocketSession, connect_ws
 
 from gapfill.market.server import build_app
 from gapfill.market.simulate import SimulatedMarket
@@ -23,7 +23,7 @@ from gapfill.market.threaded import serve_in_thread
 from services.release import RELEASE
 
 ROOT = Path(__file__).parents[2]
-BENTOML = Path(sys.executable).with_name("bentoml")
+BENTOML = Path(sys.executable).with_name("bentoml").as_posix()
 ADMIN = "an-admin-token-that-only-this-test-knows"
 BEARER = {"Authorization": f"Bearer {ADMIN}"}
 API = "/api/v1/ml"
@@ -128,7 +128,8 @@ def test_the_bento_holds_our_sources_and_nothing_of_ours_that_is_not_served(buil
         for path in (ROOT / room).rglob("*.py")
     }
     assert kept == ours
-    assert not [name for name in os.listdir(built.folder / "src") if name in ("tests", "data", ".venv", "docs")]
+    others = {"tests", "data", "docs", "examples", ".venv", ".git"}
+    assert others.isdisjoint(path.name for path in (built.folder / "src").iterdir())
 
 
 def test_the_bento_holds_the_page_s_own_files(built: Built) -> None:
@@ -175,9 +176,9 @@ def test_metrics_are_the_server_s_own_and_need_a_token(address: str) -> None:
 
 
 def test_a_websocket_receives_the_next_ticks_in_order(address: str) -> None:
-    with connect_ws(f"{address}{API}/predictions/live", httpx.Client(headers=BEARER)) as socket_:
-        hello = json.loads(socket_.receive_text(timeout=DEADLINE_S))
-        first, second = (json.loads(socket_.receive_text(timeout=DEADLINE_S)) for _ in range(2))
+    stream: WebSocketSession
+    with connect_ws(f"{address}{API}/predictions/live", httpx.Client(headers=BEARER)) as stream:
+        hello, first, second = (json.loads(stream.receive_text(timeout=DEADLINE_S)) for _ in range(3))
     assert (hello["type"], hello["market_id"]) == ("hello", "sim:7")
     assert (first["type"], second["type"]) == ("predictions", "predictions")
     assert first["seq"] > hello["seq"]
