@@ -71,7 +71,8 @@ def pull(
 
 def _interruptions(address: str, region: str, start: datetime, end: datetime) -> pl.DataFrame:
     query = {"region": region, "start": start.isoformat(), "end": end.isoformat()}
-    answer = httpx.get(f"{address.rstrip('/')}/_market/interruptions", params=query, timeout=60.0)
+    url = f"{address.rstrip('/')}/_market/interruptions"
+    answer = httpx.get(url, params=query, timeout=60.0, trust_env=False)  # a market is local: no proxy
     answer.raise_for_status()
     rows = [(one["pool_id"], datetime.fromisoformat(one["at"])) for one in answer.json()["interruptions"]]
     return pl.DataFrame(rows, schema=INTERRUPTIONS, orient="row")
