@@ -5,12 +5,12 @@ from typing import Any
 
 from ray import serve
 from ray.serve import Application
-from ui.app import build_ui
 
 from services.deployments.decision_engine import DecisionEngine
 from services.deployments.ingress import Ingress
 from services.deployments.model_loader import ModelLoader
 from services.settings import Settings
+from ui.app import build_ui
 
 # Each WebSocket holds one of an ingress replica's requests for as long as it is open.
 SOCKETS_AND_REQUESTS = 5000
@@ -21,17 +21,9 @@ HEALTH: dict[str, Any] = {"health_check_period_s": 1, "health_check_timeout_s": 
 def build_api(args: dict[str, str]) -> Application:
     """The API at /; `args` are environment names and values that win over the environment."""
     settings = Settings.load({**os.environ, **args})
-    loader = (
-        serve.deployment(ModelLoader).options(ray_actor_options=ACTOR, max_ongoing_requests=8, **HEALTH).bind(settings)
-    )
-    engine = (
-        serve.deployment(DecisionEngine)
-        .options(ray_actor_options=ACTOR, max_ongoing_requests=64, **HEALTH)
-        .bind(settings)
-    )
-    ingress = serve.deployment(Ingress).options(
-        num_replicas=settings.workers, max_ongoing_requests=SOCKETS_AND_REQUESTS, ray_actor_options=ACTOR, **HEALTH
-    )
+    loader = _deployed(ModelLoader, max_ongoing_requests=8).bind(settings)
+    engine = _deployed(DecisionEngine, max_ongoing_requests=64).bind(settings)
+    ingress = _deployed(Ingress, max_ongoing_requests=SOCKETS_AND_REQUESTS, num_replicas=settings.workers)
     application: Application = ingress.bind(settings, loader, engine)
     return application
 
@@ -43,7 +35,9 @@ class Page:
 
 def build_ui_app(args: dict[str, str]) -> Application:
     """The page at /ui."""
-    application: Application = (
-        serve.deployment(Page).options(ray_actor_options=ACTOR, max_ongoing_requests=500, **HEALTH).bind()
-    )
+    application: Application = _deployed(Page, max_ongoing_requests=500).bind()
     return application
+
+
+def _deployed(shell: type, **options: Any) -> Any:
+    return serve.deployment(shell).options(ray_actor_options=ACTOR, **HEALTH, **options)

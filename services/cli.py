@@ -48,7 +48,7 @@ def features(
 ) -> None:
     """Compute the server's features from price history, for people who train elsewhere."""
     written = features_table.run(prices, out, on_demand_path=on_demand)
-    print(f"{written} to {out}")
+    print(f"{written.rows} rows of {written.pools} pools written to {out}; {written.refused} records were no prices")
 
 
 @keys_app.command("create")

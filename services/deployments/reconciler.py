@@ -40,7 +40,7 @@ class Reconciler:
                 self._states[name] = "working"
             except Exception as error:  # noqa: BLE001 - the next second looks again
                 self._states[name] = f"not answering: {type(error).__name__}"
-                _log.warning("actor_not_answering", actor=name, error=type(error).__name__, detail=str(error)[:500])
+                _log.warning("actor_not_answering", actor=name, error=type(error).__name__, detail=str(error)[-800:])
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _look(self, name: str) -> None:

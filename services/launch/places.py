@@ -28,8 +28,8 @@ def _holder(port: int) -> str:
     name, pid = process.name(), process.pid
     if name == "haproxy":
         return (
-            f"a proxy of another Ray Serve (process {pid}) listens there; end it with `kill {pid}` if its server is gone, "
-            "or set ML_SERVER_PORT to a free port"
+            f"a proxy of another Ray Serve (process {pid}) listens there; end it with `kill {pid}` if its server "
+            "is gone, or set ML_SERVER_PORT to a free port"
         )
     return f"{name} (process {pid}) listens there; end it, or set ML_SERVER_PORT to a free port"
 

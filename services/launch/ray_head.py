@@ -1,6 +1,5 @@
 """One Ray head of our own: its own folder and ports, so that several servers live side by side on a machine."""
 
-import os
 import secrets
 import socket
 import subprocess
@@ -75,8 +74,8 @@ def plan_head() -> RayHead:
     return RayHead(temp_dir, gcs, dashboard, agent, client, env)
 
 
-def start_head(head: RayHead, log: Path) -> subprocess.Popen[bytes]:
-    """Start the head as a child of this process; it ends when asked to (SIGTERM)."""
+def start_head(head: RayHead, env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start the head as a child of this process; every replica and actor will have `env`."""
     command = [
         sys.executable,
         "-m",
@@ -100,7 +99,7 @@ def start_head(head: RayHead, log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         return subprocess.Popen(
             command,
-            env={**os.environ, **head.env},
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

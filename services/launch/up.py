@@ -97,12 +97,13 @@ class _Start:
         """Start all, wait for `stop` or for a child that ends by itself."""
         settings, say = self._settings, self._say
         simulated = is_simulated(self._options.market, os.environ, self._options.confirm)
-        head = self._start_head()
+        self._head = head = plan_head()
         changes = {**head.env, "ML_SERVER_LOG_DIR": str(self._logs)}
         market = self._start_market() if simulated else None
         if market:
-            changes = {"LIVE_INTERVAL_SECONDS": os.environ.get("LIVE_INTERVAL_SECONDS", SIMULATED_TICK_S), **changes}
-            changes.update(market.env)
+            changes |= market.env
+            changes["LIVE_INTERVAL_SECONDS"] = os.environ.get("LIVE_INTERVAL_SECONDS", SIMULATED_TICK_S)
+        self._start_head(head, environment(changes))
         self._bind_market(environment(changes))
         demo = Demo(settings, market.address, environment(changes), self._logs, say) if market else None
         if demo:
@@ -138,12 +139,10 @@ class _Start:
         self._run_file.remove()
         self._say("Stopped. Nothing is left running.")
 
-    def _start_head(self) -> RayHead:
-        self._head = head = plan_head()
-        self._children["Ray"] = start_head(head, _fresh_log(self._logs / "ray.log"))
+    def _start_head(self, head: RayHead, env: dict[str, str]) -> None:
+        self._children["Ray"] = start_head(head, env, _fresh_log(self._logs / "ray.log"))
         self._record()
         self._say("Ray is starting.")
-        return head
 
     def _start_market(self) -> SimulatedMarket:
         market = start_simulator(self._settings, self._options.live_activity, _fresh_log(self._logs / "market.log"))

@@ -27,7 +27,7 @@ class ConfinedScorer:
     """A `Scorer` over a child process; calls take turns.
 
     A child that crashes or hangs is killed and started again, each time after a longer rest; after
-    `QUARANTINE_AFTER` crashes in a row it stays away until the model is activated anew. Meanwhile `score` raises
+    `quarantine_after` crashes in a row it stays away until the model is activated anew. Meanwhile `score` raises
     `Unavailable`.
     """
 
@@ -37,12 +37,14 @@ class ConfinedScorer:
         features: tuple[str, ...],
         timeout_s: float = CALL_S,
         clock: Callable[[], float] = time.monotonic,
+        quarantine_after: int = QUARANTINE_AFTER,
     ) -> None:
         """Load the artifact at `path`; raises `Unavailable` when it cannot be."""
         self._path = path
         self._features = features
         self._timeout_s = timeout_s
         self._clock = clock
+        self._quarantine_after = quarantine_after
         self._lock = threading.Lock()
         self._crashes = 0
         self._rest_until = 0.0
@@ -86,7 +88,8 @@ class ConfinedScorer:
         """The child, started anew when it is gone and its rest is over."""
         if self._child is not None and self._child.alive:
             return self._child
-        if self._crashes >= QUARANTINE_AFTER:
+        self._end()
+        if self._crashes >= self._quarantine_after:
             raise Unavailable("model", f"it crashed {self._crashes} times in a row and is kept out; activate it again")
         if self._clock() < self._rest_until:
             raise Unavailable("model", "it crashed and is about to be started again")
