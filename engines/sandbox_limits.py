@@ -21,7 +21,7 @@ class Limits:
     """What one child may use; `memory_bytes` comes on top of what it has after its imports."""
 
     memory_bytes: int = 1024**3
-    cpu_s: int | None = 60  # over the child's life; None for one that lives long
+    cpu_s: int | None = 60  # over its life after its imports; None for a child that lives long
     output_bytes: int = 64 * 1024**2
     start_s: float = 60.0
     weakest: Tier = Tier.B  # a child that reaches less is not used

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -17,6 +18,9 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier
 
 from services.models.version import Task
@@ -46,6 +50,16 @@ REGRESSORS: dict[str, Callable[[], Any]] = {
     "tree-price": lambda: DecisionTreeRegressor(max_depth=5, random_state=1),
 }
 KINDS = (*CLASSIFIERS, *REGRESSORS)
+
+# Let in, but scored as objects.
+OBJECT_CLASSIFIERS: dict[str, Callable[[], Any]] = {
+    "logistic": lambda: make_pipeline(StandardScaler(), LogisticRegression()),
+    "calibrated": lambda: CalibratedClassifierCV(HistGradientBoostingClassifier(max_iter=4, random_state=1), cv=2),
+}
+OBJECT_REGRESSORS: dict[str, Callable[[], Any]] = {
+    "ridge-price": lambda: make_pipeline(PolynomialFeatures(2), Ridge()),
+}
+OBJECT_KINDS = (*OBJECT_CLASSIFIERS, *OBJECT_REGRESSORS)
 
 
 @dataclass(frozen=True)
@@ -82,8 +96,9 @@ def trained(kind: str) -> Trained:
     """The model of a kind."""
     rows = table()
     noise = np.random.default_rng(8).normal(0, 0.05, len(rows))
-    if kind in CLASSIFIERS:
+    classifiers, regressors = CLASSIFIERS | OBJECT_CLASSIFIERS, REGRESSORS | OBJECT_REGRESSORS
+    if kind in classifiers:
         target = (rows["price_to_on_demand"] + noise > 0.3).astype(int)
-        return Trained(kind, CLASSIFIERS[kind]().fit(rows, target), "spot_interruption")
+        return Trained(kind, classifiers[kind]().fit(rows, target), "spot_interruption")
     price = rows["price_usd"] * 1.1 + noise**2 + 0.01
-    return Trained(kind, REGRESSORS[kind]().fit(rows, price), "spot_price")
+    return Trained(kind, regressors[kind]().fit(rows, price), "spot_price")

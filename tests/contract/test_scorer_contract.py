@@ -1,17 +1,20 @@
 """Every scorer implementation, over every kind of model, against every check that ships."""
 
+from collections.abc import Iterator
 from functools import cache
 
+import joblib
 import numpy as np
 import pytest
 
 from services.models import kinds
 from services.models.compiled import CompiledForm
+from services.models.confined_scorer import ConfinedScorer
 from services.models.examine import probe_matrix
 from services.models.scorer import Matrix, Scorer
 from services.models.scorer_checks import CHECKS, Check
 from services.models.treelite_scorer import TreeliteScorer
-from tests.trained_models import FEATURES, KINDS, table, trained
+from tests.trained_models import FEATURES, KINDS, OBJECT_KINDS, table, trained
 
 
 @cache
@@ -28,6 +31,22 @@ def compiled(kind: str) -> tuple[Scorer, Matrix]:
 def test_scorer(kind: str, check: Check) -> None:
     scorer, rows = compiled(kind)
     check(scorer, rows, trained(kind).reference)
+
+
+@pytest.fixture(scope="module", params=OBJECT_KINDS)
+def confined(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Scorer]]:
+    """A scorer in a child of its own, for each kind that is not compiled."""
+    path = tmp_path_factory.mktemp("artifact") / "artifact.bin"
+    joblib.dump(trained(request.param).estimator, path)
+    scorer = ConfinedScorer(path, FEATURES)
+    yield request.param, scorer
+    scorer.close()
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+def test_confined_scorer(confined: tuple[str, Scorer], check: Check) -> None:
+    kind, scorer = confined
+    check(scorer, table().to_numpy(float)[:100], trained(kind).reference)
 
 
 def test_a_closed_scorer_says_so() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
 
 from services.errors import ModelRefused
 from services.models import containers, kinds
@@ -89,20 +90,21 @@ def test_a_refused_upload_says_why_and_leaves_nothing(
     ("data", "code", "word"),
     [
         (pickle.dumps({"model": 1}), "not-an-estimator", "builtins.dict"),
-        (pickle.dumps(LogisticRegression()), "type-not-permitted", "LogisticRegression"),
+        (pickle.dumps(SVC()), "type-not-permitted", "sklearn.svm._classes.SVC"),
+        (pickle.dumps(LogisticRegression()), "corrupt", "not fitted"),
         (pickle.dumps(RandomForestClassifier()), "corrupt", "not fitted"),
         (b"PK\x03\x04" + bytes(60), "format-not-supported", "skops"),
         (b"\x08\x09\x12\x07pytorch" + bytes(60), "format-not-supported", "onnx"),
         (b"MZ not a model at all", "unreadable", "neither"),
         (b"\x80\x06" + bytes(60), "unreadable", "neither"),
     ],
-    ids=["container", "other-kind", "unfitted", "zip", "onnx", "program", "protocol-6"],
+    ids=["container", "other-kind", "unfitted-linear", "unfitted", "zip", "onnx", "program", "protocol-6"],
 )
 def test_what_is_no_tree_model_is_told_apart(tmp_path: Path, data: bytes, code: str, word: str) -> None:
     path = tmp_path / "upload"
     path.write_bytes(data)
     with path.open("rb") as file:
-        answer = examine(json.dumps({"file": file.fileno(), "task": "spot_price", "features": None}).encode())
+        answer = examine(json.dumps({"file": file.fileno(), "task": "spot_interruption", "features": ["a"]}).encode())
     refused = json.loads(answer[4:])["refused"]
     assert refused[0] == code
     assert word in refused[1]
