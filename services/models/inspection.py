@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engines.sandbox import ConfinedChild, Program
 from engines.sandbox_errors import (
@@ -37,12 +37,12 @@ class Facts(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    estimator: str
-    features: tuple[str, ...]
-    trees: int
+    estimator: str = Field(max_length=200)
+    features: tuple[str, ...] = Field(min_length=1, max_length=10_000)
+    trees: int = Field(ge=0)
     format: Literal["pickle", "joblib"]
     importance: dict[str, float]
-    libraries: dict[str, str]
+    libraries: dict[str, str] = Field(max_length=20)
 
 
 class Inspector:
