@@ -46,12 +46,12 @@ def write(fitted: Fitted, out: Path) -> Path:
     return path
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the pipeline; 0, or 1 when there was no history to learn from."""
+def main(arguments: Sequence[str] | None = None, now: datetime | None = None) -> int:
+    """Run the pipeline at `now`; 0, or 1 when there was no history to learn from."""
     asked = _arguments(arguments)
     begun = time.perf_counter()
     end = datetime.combine(asked.until + timedelta(days=1), datetime.min.time(), UTC)
-    start = max(end - timedelta(days=HISTORY_DAYS), datetime.now(UTC) - timedelta(days=_KEPT_DAYS))
+    start = max(end - timedelta(days=HISTORY_DAYS), (now or datetime.now(UTC)) - timedelta(days=_KEPT_DAYS))
     data = pull(asked.regions, related(asked.instance_types), start, end, asked.interruptions_url)
     known = 0 if data.interruptions is None else data.interruptions.height
     print(

@@ -16,7 +16,8 @@ from gapfill.market.server import MarketOptions, build_app, build_source
 from gapfill.market.threaded import serve_in_thread
 from services.models.version import ModelMetadata
 
-UNTIL = (datetime.now(UTC) - timedelta(days=28)).date()
+NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
+UNTIL = (NOW - timedelta(days=28)).date()
 
 
 @pytest.fixture(scope="module")
@@ -24,13 +25,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that the pipeline has written."""
     out = tmp_path_factory.mktemp("models")
     source, state = build_source(MarketOptions(seed=7, regions=("us-east-1", "us-west-2")))
-    with serve_in_thread(build_app(source, state)) as address, pytest.MonkeyPatch.context() as patch:
+    with serve_in_thread(build_app(source, state, lambda: NOW)) as address, pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL_PRICING"):
             patch.setenv(name, address)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             patch.setenv(name, "any")
         wanted = ["--regions", "us-east-1,us-west-2", "--instance-types", "m5.large,c5.large"]
-        assert main(["--out", str(out), "--until", str(UNTIL), *wanted, "--interruptions-url", address]) == 0
+        assert main(["--out", str(out), "--until", str(UNTIL), *wanted, "--interruptions-url", address], NOW) == 0
     return out
 
 
