@@ -95,7 +95,7 @@ def open_house(parts: Parts, desks: Desks, market_id: str) -> House:
         tracked=Tracked(store, settings),
         catalogue=Catalogue(settings.engine_dir),
         selection=EngineSelection(store),
-        history=open_history(settings, market_id, store),
+        history=open_history(settings, market_id),
         jobs=JobBook(store),
         models=desks.models,
         decisions=desks.decisions,

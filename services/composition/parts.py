@@ -1,5 +1,6 @@
 """The parts that several processes of a server each build for themselves."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -8,7 +9,7 @@ from engines.catalogue import Catalogue
 from engines.host import EngineHost
 from gapfill.aws import AwsPriceSource
 from gapfill.errors import StaleWriter
-from gapfill.history import History
+from gapfill.history import History, no_fence
 from services.models.activation import Activations
 from services.models.loading import ScorerLoader
 from services.models.shelf import Shelf
@@ -63,16 +64,19 @@ def open_source(settings: Settings, store: Store) -> AwsPriceSource:
     return source
 
 
-def open_history(settings: Settings, market_id: str, store: Store, lease: Lease | None = None) -> History:
-    """The history under the data directory; a writer gives its lease, and is refused once it has passed on."""
+def fence_of(store: Store, lease: Lease) -> Callable[[], None]:
+    """What a writer calls before each write: raises `StaleWriter` once its lease has passed on."""
 
     def fence() -> None:
-        if lease is None:
-            return
         current = store.generation(lease.name)
         if current != lease.generation:
             raise StaleWriter(lease.name, lease.generation, current)
 
+    return fence
+
+
+def open_history(settings: Settings, market_id: str, fence: Callable[[], None] = no_fence) -> History:
+    """The history under the data directory; a writer gives its fence."""
     return History(settings.data_dir / "history", market_id, fence)
 
 

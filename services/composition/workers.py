@@ -11,7 +11,7 @@ import structlog
 from gapfill.filler import GapFiller, Watched
 from gapfill.jobs import Job, Shard
 from gapfill.limits import FillLimits
-from services.composition.parts import Parts, open_history, open_host, open_source
+from services.composition.parts import Parts, fence_of, open_history, open_host, open_source
 from services.errors import LeaseLost, StoreUnavailable, Unavailable
 from services.live.clusters import Clusters
 from services.live.deciding import DecisionDiary
@@ -122,7 +122,8 @@ def open_filler(parts: Parts) -> tuple[GapFiller, Worker]:
     settings = parts.settings
     source = open_source(settings, parts.store)
     lease = take_lease(parts.store, FILLER_LEASE)
-    history = open_history(settings, source.market_id, parts.store, lease)
+    fence = fence_of(parts.store, lease)
+    history = open_history(settings, source.market_id, fence)
     limits = FillLimits(
         default_regions=settings.gap_filler_regions,
         default_instance_types=settings.gap_filler_instance_types,
@@ -135,12 +136,11 @@ def open_filler(parts: Parts) -> tuple[GapFiller, Worker]:
         ActiveModels(parts.activations, parts.slots),
         limits=limits,
         observer=FillMetrics(parts.metrics),
+        fence=fence,
     )
 
     def work(stop: threading.Event) -> None:
-        if settings.gap_filler_enabled:
-            filler.ensure_filled()
-        filler.run(stop)
+        filler.run(stop, ensure=settings.gap_filler_enabled)
 
     return filler, Worker(parts.store, lease, work)
 
@@ -150,7 +150,7 @@ def open_loop(parts: Parts, ingest: Callable[[pl.DataFrame, Sequence[Watched]], 
     settings, store = parts.settings, parts.store
     source = open_source(settings, store)
     lease = take_lease(store, LOOP_LEASE)
-    history = open_history(settings, source.market_id, store, lease)
+    history = open_history(settings, source.market_id, fence_of(store, lease))
 
     def hand_over(points: pl.DataFrame, watches: Sequence[Watch]) -> None:
         watched = [Watched(w.scope.region, w.scope.instance_types, w.scope.products, w.start, w.end) for w in watches]
