@@ -1,0 +1,110 @@
+/** The chart of one pool: price, predicted price and interruption risk over time, drawn in place by plotly. */
+
+const MOST_LIVE_POINTS = 2000;
+
+/** @typedef {{actual: {x: string[], y: number[]}, predicted: {x: string[], y: number[]},
+ *   risk: {x: string[], y: number[]}}} Series */
+
+/** @type {Promise<any> | undefined} */
+let loading;
+
+/** @returns {Promise<any>} plotly, loaded once, from this server */
+function plotly() {
+  loading ??= new Promise((resolve, reject) => {
+    const source = /** @type {HTMLScriptElement} */ (document.querySelector("script[data-plotly]")).dataset.plotly;
+    const script = document.createElement("script");
+    script.src = /** @type {string} */ (source);
+    script.onload = () => resolve(/** @type {any} */ (window).Plotly);
+    script.onerror = () => reject(new Error("plotly could not be loaded"));
+    document.head.append(script);
+  });
+  return loading;
+}
+
+export class Chart {
+  /** @param {HTMLElement} place */
+  constructor(place) {
+    this.place = place;
+    /** @type {Series} */
+    this.series = { actual: { x: [], y: [] }, predicted: { x: [], y: [] }, risk: { x: [], y: [] } };
+    this.key = "";
+    // Colours follow the scheme: Gradio sets it as a class of the body.
+    new MutationObserver(() => this.draw()).observe(document.body, { attributeFilter: ["class"] });
+  }
+
+  /**
+   * @param {string} key another key is another view, the same keeps zoom and hidden lines
+   * @param {Series} series x in ISO 8601, y in USD per hour (risk: 0 to 1)
+   * @param {{from: Date, to: Date}} range
+   */
+  async set(key, series, range) {
+    Object.assign(this, { key, series, range });
+    this.history = { predicted: series.predicted.x.length, risk: series.risk.x.length, actual: series.actual.x.length };
+    await this.draw();
+  }
+
+  /**
+   * Append points that have just arrived.
+   * @param {Partial<Record<keyof Series, {x: string, y: number}>>} points
+   */
+  async add(points) {
+    for (const [name, point] of Object.entries(points)) {
+      const line = this.series[/** @type {keyof Series} */ (name)];
+      line.x.push(point.x);
+      line.y.push(point.y);
+      const kept = this.history?.[name] ?? 0;
+      if (line.x.length > kept + MOST_LIVE_POINTS) {
+        line.x.splice(kept, line.x.length - kept - MOST_LIVE_POINTS);
+        line.y.splice(kept, line.y.length - kept - MOST_LIVE_POINTS);
+      }
+    }
+    await this.draw();
+  }
+
+  async draw() {
+    if (!this.key) return;
+    const library = await plotly();
+    const { data, layout } = this.#figure();
+    await library.react(this.place, data, layout, { displaylogo: false, responsive: true, displayModeBar: false });
+  }
+
+  #figure() {
+    const style = getComputedStyle(document.body);
+    const token = (/** @type {string} */ name) => style.getPropertyValue(`--co-${name}`).trim();
+    const { actual, predicted, risk } = this.series;
+    const time = "%{x|%b %d, %H:%M}";
+    const line = (/** @type {string} */ colour, /** @type {object} */ more) => ({ color: token(colour), width: 1.6, ...more });
+    const data = [
+      { name: "Price", ...actual, line: line("series-actual", { shape: "hv" }), hovertemplate: `${time}  $%{y:.4f}` },
+      { name: "Predicted price", ...predicted, line: line("series-predicted", { dash: "dot" }), hovertemplate: `${time}  $%{y:.4f}` },
+      { name: "Interruption risk", ...risk, yaxis: "y2", line: line("series-risk", {}), hovertemplate: `${time}  %{y:.1%}` },
+    ].map((trace) => ({ type: "scatter", mode: "lines", ...trace }));
+    return { data, layout: this.#layout(token) };
+  }
+
+  /** @param {(name: string) => string} token */
+  #layout(token) {
+    const axis = { gridcolor: token("grid"), linecolor: token("line"), zeroline: false, automargin: true, fixedrange: false };
+    const title = (/** @type {string} */ text) => ({ text, font: { size: parseFloat(token("text-small")) } });
+    const now = new Date().toISOString();
+    return {
+      uirevision: this.key,
+      font: { family: token("font"), size: parseFloat(token("text-small")), color: token("muted") },
+      paper_bgcolor: "transparent",
+      plot_bgcolor: "transparent",
+      margin: { l: 8, r: 8, t: 8, b: 8 },
+      hovermode: "x unified",
+      hoverlabel: { bgcolor: token("surface"), bordercolor: token("line"), font: { color: token("ink") } },
+      legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+      xaxis: { ...axis, type: "date", range: [this.range?.from, this.range?.to], anchor: "y2" },
+      yaxis: { ...axis, domain: [0.36, 1], tickprefix: "$", title: title("USD per hour") },
+      yaxis2: { ...axis, domain: [0, 0.28], tickformat: ".0%", rangemode: "tozero", title: title("Risk") },
+      shapes: [
+        { type: "line", xref: "x", yref: "paper", x0: now, x1: now, y0: 0, y1: 1, line: { color: token("line"), dash: "dash", width: 1 } },
+      ],
+      annotations: [
+        { text: "now", x: now, y: 1, xref: "x", yref: "paper", showarrow: false, yanchor: "bottom", font: { color: token("muted") } },
+      ],
+    };
+  }
+}

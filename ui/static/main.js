@@ -1,0 +1,49 @@
+/** Brings the page to life once Gradio has drawn it: who is there, and then each panel. */
+
+import { whenSignedOut } from "./api.js";
+import { closeDecisions, openDecisions } from "./decisions.js";
+import { drawn } from "./dom.js";
+import { follow, openGapFiller, prepareGapFiller } from "./gap_filler.js";
+import { closeLive, openLive, prepareLive, redrawLive } from "./live.js";
+import { listModels, openModels, prepareModels } from "./models.js";
+import { forget, offerSignIn, offerSignOut, resume, showPerson } from "./session.js";
+import { showAge } from "./status.js";
+
+const OPERATORS = new Set(["operator", "admin"]);
+let isOpen = false;
+
+/** @param {import("./session.js").Person} person */
+async function open(person) {
+  isOpen = true;
+  showPerson(person);
+  const may = OPERATORS.has(person.role);
+  await Promise.all([openModels(may), openGapFiller(may), openLive(), openDecisions()]);
+}
+
+function close() {
+  if (!isOpen) return;
+  isOpen = false;
+  forget();
+  closeLive();
+  closeDecisions();
+  showPerson(null);
+}
+
+async function start() {
+  const panels = ["co-sign-in-form", "co-models", "co-gap-title", "co-chart", "co-decisions", "co-strip"];
+  await Promise.all(panels.map(drawn));
+  prepareModels((answer) => {
+    if (answer.gap_fill_task_id) void follow(answer.gap_fill_task_id);
+  });
+  prepareGapFiller(() => void redrawLive());
+  prepareLive(() => void listModels());
+  offerSignIn((person) => void open(person));
+  offerSignOut(close);
+  whenSignedOut(close);
+  setInterval(showAge, 1000);
+  const person = await resume();
+  if (person) await open(person);
+  else showPerson(null);
+}
+
+void start();
