@@ -2,8 +2,8 @@
 
     python -m examples.clusters      prints {cluster_id: body} as JSON
 
-`shop-frontend` runs on demand what could run on spot. `nightly-reports` is on spot already, but two of its nodes would
-fit into one, and a third is twice the size that its pods need.
+`shop-frontend` runs on demand what could run on spot, and one of its nodes is twice the size that its pods need.
+`nightly-reports` is on spot already, but spread over more nodes than its load fills.
 """
 
 import json
@@ -25,12 +25,13 @@ def _frontend(now: datetime) -> dict[str, Any]:
         _node("web-1", "us-east-1a", "m5.large", "on_demand", 0.80, 0.70, now, days=40),
         _node("web-2", "us-east-1b", "m5.large", "on_demand", 0.78, 0.72, now, days=40),
         _node("web-3", "us-east-1c", "m5.large", "on_demand", 0.82, 0.69, now, days=12),
+        _node("api-1", "us-east-1b", "m5.xlarge", "on_demand", 0.40, 0.40, now, days=25),
         _node("cache-1", "us-east-1a", "m5.xlarge", "on_demand", 0.75, 0.80, now, days=90) | {"stateful": True},
     ]
     return {
         "cluster_id": "shop-frontend",
         "nodes": nodes,
-        "requirements": {"vcpu": 10, "memory_gib": 40, "min_nodes": 3},
+        "requirements": {"vcpu": 10, "memory_gib": 40, "min_nodes": 5},
         "constraints": {
             "min_on_demand_share": 0.25,
             "max_interruption_probability": 0.5,
@@ -45,7 +46,7 @@ def _reports(now: datetime) -> dict[str, Any]:
     nodes = [
         _node("report-1", "us-west-2a", "m5.large", "spot", 0.35, 0.30, now, days=3),
         _node("report-2", "us-west-2b", "m5.large", "spot", 0.40, 0.35, now, days=5),
-        _node("report-3", "us-west-2c", "m5.xlarge", "spot", 0.45, 0.45, now, days=2),
+        _node("report-3", "us-west-2c", "m5.xlarge", "spot", 0.40, 0.35, now, days=2),
     ]
     return {
         "cluster_id": "nightly-reports",

@@ -1,4 +1,4 @@
-"""The gate in front of every route: identity, role, limits and sizes, all before a body is read. Deny by default."""
+"""The gate in front of every route, which denies by default: identity, role, limits and sizes before a body is read."""
 
 import re
 import time

@@ -119,7 +119,8 @@ class Demo:
             answer = api.get("/predictions/latest")
             live = answer.json() if answer.status_code == 200 else {}
             decided = _checked(api.get("/decisions/latest")).json()["decisions"]
-            if live.get("models", {}).get("spot_interruption") and decided:
+            told = len(decided) == len(sample_clusters(datetime.now(UTC)))
+            if live.get("models", {}).get("spot_interruption") and told:
                 self._tell(live, decided)
                 return
             stop.wait(0.3)

@@ -118,7 +118,8 @@ class LiveLoop:
         parts.stage.confirm()
         parts.slots.reconcile(parts.activations.all())
         scopes = parts.tracked.scopes()
-        self._recent.refresh(scopes, now)
+        if self._recent.refresh(scopes, now):
+            self._add_facts(scopes)
         self._recent.add(self._pull(scopes, now), now)
         block = self._block(scopes, now)
         if block is None:
@@ -156,6 +157,12 @@ class LiveLoop:
             return
         for region in self._regions.values():
             region.pending.clear()
+
+    def _add_facts(self, scopes: Sequence[RegionScope]) -> None:
+        try:
+            self._recent.add_facts(self._parts.source, scopes)
+        except MarketError as error:
+            _log.warning("facts_not_known", error=type(error).__name__, detail=str(error))
 
     def _pull(self, scopes: Sequence[RegionScope], now: datetime) -> pl.DataFrame:
         """What the regions have to tell since they were last asked; a region that fails keeps its old prices."""

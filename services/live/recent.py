@@ -8,6 +8,7 @@ import polars as pl
 from gapfill.features.registry import LONGEST_WINDOW
 from gapfill.frames import INSTANCE_TYPES, ON_DEMAND, PRICES
 from gapfill.history import History
+from gapfill.prices import PriceSource
 from gapfill.scope import Scope
 from services.live.tracking import RegionScope
 
@@ -46,6 +47,23 @@ class Recent:
         self._loaded, self._loaded_at = seen, now
         self.add(pl.concat(frames) if frames else self.points.clear(), now)
         return True
+
+    def add_facts(self, source: PriceSource, scopes: Sequence[RegionScope]) -> None:
+        """Ask the market for what the history does not know of yet: on-demand prices and what types are made of.
+
+        Raises `MarketError`. They go into the history with the first fill.
+        """
+        for scope in scopes:
+            known = self.on_demand.filter(pl.col("region") == scope.region)["instance_type"]
+            missing = sorted(set(scope.instance_types) - set(known))
+            if not missing:
+                continue
+            prices = source.on_demand(scope.region, missing, scope.products)
+            self.on_demand = pl.concat([self.on_demand, prices.select(*ON_DEMAND)])
+            types = source.instance_types(scope.region, missing)
+            self.instance_types = pl.concat([self.instance_types, types.select(*INSTANCE_TYPES)]).unique(
+                "instance_type"
+            )
 
     def add(self, points: pl.DataFrame, now: datetime) -> None:
         """Take in new points; duplicates are dropped, and in time what no window reaches."""

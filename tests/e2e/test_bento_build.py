@@ -145,6 +145,17 @@ def test_the_image_gets_the_pinned_packages_from_no_index_of_ours(built: Built) 
     assert "--index-url" not in (built.folder / "env" / "docker" / "Dockerfile").read_text()
 
 
+def test_the_image_has_the_user_and_the_folders_that_kubernetes_expects(built: Built) -> None:
+    dockerfile = (built.folder / "env" / "docker" / "Dockerfile").read_text()
+    pods = (ROOT / "k8s" / "server" / "ray-service.yaml").read_text()
+    assert "ARG BENTO_USER_UID=1034" in dockerfile
+    assert "runAsUser: 1034" in pods
+    assert "ENV VIRTUAL_ENV=/app/.venv" in dockerfile
+    assert "ARG BENTO_PATH=/home/bentoml/bento" in dockerfile
+    assert "value: /home/bentoml/bento/src" in pods
+    assert "libseccomp2" in dockerfile
+
+
 def test_the_bento_is_the_one_that_kubernetes_names(built: Built) -> None:
     manifest = yaml.safe_load((built.folder / "bento.yaml").read_text())
     assert (manifest["name"], manifest["version"]) == ("cloudoptim-ml-server", RELEASE)
