@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from services.api import auth, decide, engines, gap_filler, live, models, operations, predict, problems
 from services.api.gate import Gate
 from services.api.house import House
+from services.api.stream import USUAL_PACE, StreamPace
 from services.release import RELEASE
 
 RECONCILE_S = 1.0
@@ -17,7 +18,9 @@ _log = structlog.get_logger(__name__)
 NOUNS = (models, engines, gap_filler, predict, decide, live, auth, operations)
 
 
-def create_app(opening: Callable[[], AbstractAsyncContextManager[House]]) -> FastAPI:
+def create_app(
+    opening: Callable[[], AbstractAsyncContextManager[House]], stream_pace: StreamPace = USUAL_PACE
+) -> FastAPI:
     """The application of one process. Nothing is built before its lifespan enters `opening`, which yields the house."""
 
     @asynccontextmanager
@@ -41,6 +44,7 @@ def create_app(opening: Callable[[], AbstractAsyncContextManager[House]]) -> Fas
     )
     # Flat, not by include_router, which hides the routes that the gate looks up.
     api.router.routes.extend(route for noun in NOUNS for route in noun.router.routes)
+    api.state.stream_pace = stream_pace
     problems.install(api)
     api.add_middleware(Gate, api=api)
     return api

@@ -38,7 +38,7 @@ class ClusterState(BaseModel):
     nodes: tuple[Node, ...] = Field((), max_length=20_000)
     requirements: Requirements = Field(default_factory=lambda: Requirements())
     constraints: Constraints = Field(default_factory=lambda: Constraints())
-    product_description: str = LINUX
+    product_description: str = Field(LINUX, min_length=1, max_length=255)
 
 
 @router.post("/decision/spot-optimize", response_class=Json)
@@ -128,6 +128,7 @@ def get_cluster(house: InHouse, cluster_id: str) -> Response:
 def delete_cluster(house: InHouse, who: Who, cluster_id: str) -> dict[str, Any]:
     """Forget a cluster."""
     house.clusters.remove(cluster_id)
+    house.diary.forget(cluster_id)
     record(house, who, "cluster.deleted", cluster_id)
     return {"cluster_id": cluster_id, "deleted": True}
 

@@ -10,7 +10,7 @@ import structlog
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, APIWebSocketRoute
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ulid import ULID
 
@@ -82,10 +82,13 @@ class Gate:
     async def _admit(self, scope: Scope, headers: Headers, request_id: str, receive: Receive, send: Send) -> None:
         house: House = self._api.state.house
         watch = _Watch(send, request_id)
-        template, rule = self._rule(scope)
+        route = self._route(scope)
+        template, rule = getattr(route, "path", UNKNOWN), rule_of(route)
         began = time.perf_counter()
         try:
             limit = self._check(scope, headers, rule, house)
+            if route is not None and rule is None:
+                raise Forbidden(scope["state"]["principal"].role, "(none: the route declares no role)")
             body = _LimitedBody(receive, limit)
             watch.refuse_when = lambda: body.over
             try:
@@ -96,11 +99,11 @@ class Gate:
             if body.over and not watch.started:
                 raise TooLarge(limit)
         except ServerError as error:
-            await self._refuse(scope, error, watch)
+            await self._refuse(scope, error, receive, watch)
         except Exception as error:
-            if watch.started:
+            if watch.started and scope["type"] == "http":
                 raise
-            await self._refuse(scope, error, watch)
+            await self._refuse(scope, error, receive, watch)
         if scope["type"] == "http":
             took = time.perf_counter() - began
             house.metrics.requests.labels(method=scope["method"], route=template, status=str(watch.status)).inc()
@@ -108,12 +111,8 @@ class Gate:
             if (template != UNKNOWN and scope["method"] not in SAFE_METHODS) or watch.status >= 500:
                 _log.info("request_answered", route=template, status=watch.status, ms=round(took * 1000, 2))
 
-    def _rule(self, scope: Scope) -> tuple[str, tuple[Role | None, bool] | None]:
-        for route in self._api.router.routes:
-            match, _ = route.matches(scope)
-            if match is Match.FULL:
-                return getattr(route, "path", UNKNOWN), rule_of(route)
-        return UNKNOWN, None
+    def _route(self, scope: Scope) -> BaseRoute | None:
+        return next((r for r in self._api.router.routes if r.matches(scope)[0] is Match.FULL), None)
 
     def _check(self, scope: Scope, headers: Headers, rule: tuple[Role | None, bool] | None, house: House) -> int:
         """The most bytes its body may have; raises what keeps it out."""
@@ -133,9 +132,7 @@ class Gate:
         return limit
 
     def _identify(self, scope: Scope, headers: Headers, house: House) -> Principal:
-        client = scope.get("client")
-        address = client[0] if client else ""
-        house.failed_sign_ins.check(address)
+        """Who asks; a valid key is never kept out because of others' failures behind the same address."""
         try:
             if token := _token(headers):
                 return house.keys.verify(token)
@@ -145,16 +142,23 @@ class Gate:
                     _check_origin(headers)
                 return principal
         except Unauthenticated:
-            house.failed_sign_ins.failed(address)
+            client = scope.get("client")
+            asker = f"token from {client[0] if client else ''}"
+            house.failed_sign_ins.check(asker)
+            house.failed_sign_ins.failed(asker)
             raise
         raise Unauthenticated("No token was sent.")
 
-    async def _refuse(self, scope: Scope, error: Exception, watch: "_Watch") -> None:
+    async def _refuse(self, scope: Scope, error: Exception, receive: Receive, watch: "_Watch") -> None:
         if scope["type"] == "http":
             await render(error, scope["path"])(scope, _nothing, watch.forced)
             return
         problem = problem_for(error)
         code, reason = (problem.close_code, problem.title) if problem else (1011, "")
+        # Only an open WebSocket has a close code that a browser's script can read.
+        if not watch.started:
+            await receive()
+            await watch.forced({"type": "websocket.accept"})
         await watch.forced({"type": "websocket.close", "code": code, "reason": reason})
 
 
@@ -197,6 +201,7 @@ class _Watch:
 
     async def forced(self, message: Message) -> None:
         """Send it whatever the body was."""
+        self.started = self.started or message["type"] == "websocket.accept"
         if message["type"] == "http.response.start":
             self.started = True
             self.status = message["status"]

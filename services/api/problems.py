@@ -5,9 +5,10 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
+from starlette.websockets import WebSocket
 
 import engines.errors as engine_errors
 import gapfill.errors as gapfill_errors
@@ -15,6 +16,7 @@ from services import errors
 from services.api.problem_table import TABLE, Problem
 
 MEDIA_TYPE = "application/problem+json"
+SOCKET_INVALID = 4422
 TYPE_BASE = "urn:cloudoptim:problem:"
 _log = structlog.get_logger(__name__)
 
@@ -112,7 +114,14 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return plain(error.status_code, str(error.detail), request.url.path, dict(error.headers or {}))
 
+    async def socket(connection: WebSocket, error: Exception) -> None:
+        assert isinstance(error, WebSocketRequestValidationError)
+        first = error.errors()[0]
+        await connection.accept()
+        await connection.close(SOCKET_INVALID, f"{first['loc'][-1]}: {first['msg']}"[:120])
+
     for kind in (errors.ServerError, gapfill_errors.GapFillError, engine_errors.EnginesError):
         app.add_exception_handler(kind, known)
     app.add_exception_handler(RequestValidationError, schema)
     app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(WebSocketRequestValidationError, socket)

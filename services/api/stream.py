@@ -1,7 +1,7 @@
 """A WebSocket session over the feed: hello, events that pass its filters, heartbeats, resets."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import polars as pl
+import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gapfill.scope import with_places
@@ -17,9 +18,21 @@ from services.live.board import simulated
 from services.live.events import Event, Kind
 from services.live.feed import Feed, Heartbeat, Reset, Signal
 
-HEARTBEAT_S = 15.0
-SEND_TIMEOUT_S = 20.0
+_log = structlog.get_logger(__name__)
 SLOW_READER = 4408  # as HTTP 408, request timeout
+KEY_ENDED = 4401  # as HTTP 401
+FAILED = 1011
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPace:
+    """Seconds without a message before a heartbeat, and seconds that a client may take to read one."""
+
+    heartbeat_s: float = 15.0
+    send_timeout_s: float = 20.0
+
+
+USUAL_PACE = StreamPace()
 
 
 class State(Enum):
@@ -39,32 +52,46 @@ class Filters:
     cluster_ids: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a client asked for; `after` None means: from now on."""
+
+    kind: Kind
+    filters: Filters
+    after: int | None
+
+
 class Session:
     """One client on one stream, after it was let in."""
 
-    def __init__(self, socket: WebSocket, feed: Feed, kind: Kind, filters: Filters, after: int | None) -> None:
+    def __init__(
+        self, socket: WebSocket, feed: Feed, wish: Wish, pace: StreamPace, allowed: Callable[[], bool]
+    ) -> None:
+        """`allowed` is asked before each message: nothing is told to a key that has ended."""
         self._socket = socket
         self._feed = feed
-        self._kind = kind
-        self._filters = filters
-        self._after = after
+        self._wish = wish
+        self._pace = pace
+        self._allowed = allowed
+        self._sent_at = 0.0
         self.state = State.OPENING
 
     async def run(self, market_id: str) -> None:
-        """Stream until the client goes, or reads so slowly that holding on would help nobody."""
+        """Stream until the client goes, its key ends, or it reads so slowly that holding on would help nobody."""
         await self._socket.accept()
+        newest = self._feed.newest
         hello = {
             "type": "hello",
-            "stream": self._kind,
-            "seq": self._feed.newest,
+            "stream": self._wish.kind,
+            "seq": newest,
             "market_id": market_id,
             "simulated": simulated(market_id),
-            "heartbeat_seconds": HEARTBEAT_S,
+            "heartbeat_seconds": self._pace.heartbeat_s,
         }
         await self._send(hello)
         self.state = State.STREAMING
         gone = asyncio.ensure_future(self._until_gone())
-        sending = asyncio.ensure_future(self._stream())
+        sending = asyncio.ensure_future(self._stream(newest if self._wish.after is None else self._wish.after))
         try:
             await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -81,27 +108,51 @@ class Session:
                 if message["type"] == "websocket.disconnect":
                     return
 
-    async def _stream(self) -> None:
-        signals: AsyncIterator[Signal] = self._feed.follow(self._kind, self._after, HEARTBEAT_S)
+    async def _stream(self, after: int) -> None:
+        """Ends with the socket closed, and the reason said."""
+        try:
+            code, reason = await self._tell(after)
+        except TimeoutError:
+            code, reason = SLOW_READER, "reads too slowly; resume with after=<last seq>"
+        except (WebSocketDisconnect, OSError):
+            return
+        except Exception:  # noqa: BLE001 - the client learns that it has to come back
+            _log.exception("stream_failed", stream=self._wish.kind)
+            code, reason = FAILED, "the server failed; resume with after=<last seq>"
+        await self._socket.close(code, reason)
+
+    async def _tell(self, after: int) -> tuple[int, str]:
+        """Every signal, until the key ends: the code and the words to close with."""
+        signals: AsyncIterator[Signal] = self._feed.follow(self._wish.kind, after, self._pace.heartbeat_s)
         async with aclosing(signals):  # type: ignore[type-var]
             async for signal in signals:
-                if message := self._message(signal):
-                    try:
-                        await self._send(message)
-                    except TimeoutError:
-                        await self._socket.close(SLOW_READER, "reads too slowly; resume with after=<last seq>")
-                        return
+                if not self._allowed():
+                    return KEY_ENDED, "the key has ended"
+                if message := self._message(signal) or self._overdue(signal):
+                    await self._send(message)
+        raise AssertionError("a feed never ends")
 
     def _message(self, signal: Signal) -> dict[str, Any] | None:
+        kind, filters = self._wish.kind, self._wish.filters
         if isinstance(signal, Heartbeat):
-            return {"type": "heartbeat", "seq": signal.seq}
+            return _heartbeat(signal.seq)
         if isinstance(signal, Reset):
-            return {"type": "reset", "seq": signal.seq, "snapshot": f"/api/v1/ml/{self._kind}/latest"}
-        return predictions(signal, self._filters) if self._kind == "predictions" else decisions(signal, self._filters)
+            return {"type": "reset", "seq": signal.seq, "snapshot": f"/api/v1/ml/{kind}/latest"}
+        return predictions(signal, filters) if kind == "predictions" else decisions(signal, filters)
+
+    def _overdue(self, signal: Signal) -> dict[str, Any] | None:
+        """A heartbeat where events come, but none for a while that passes the filters."""
+        quiet_s = asyncio.get_running_loop().time() - self._sent_at
+        return _heartbeat(signal.seq) if quiet_s >= self._pace.heartbeat_s else None
 
     async def _send(self, message: dict[str, Any]) -> None:
+        self._sent_at = asyncio.get_running_loop().time()
         text = dumps(message).decode()
-        await asyncio.wait_for(self._socket.send_text(text), SEND_TIMEOUT_S)
+        await asyncio.wait_for(self._socket.send_text(text), self._pace.send_timeout_s)
+
+
+def _heartbeat(seq: int) -> dict[str, Any]:
+    return {"type": "heartbeat", "seq": seq}
 
 
 def predictions(event: Event, filters: Filters) -> dict[str, Any] | None:

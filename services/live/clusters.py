@@ -8,6 +8,7 @@ from services.errors import ClusterUnknown
 from services.store.protocol import Store
 
 KIND = "cluster"
+MOST_CLUSTERS = 100_000
 
 
 class Clusters:
@@ -35,11 +36,14 @@ class Clusters:
 
     def all(self) -> list[Cluster]:
         """Every cluster, by id."""
-        return [Cluster.model_validate(document.value["cluster"]) for document in self._store.find(KIND)]
+        return [
+            Cluster.model_validate(document.value["cluster"])
+            for document in self._store.find(KIND, limit=MOST_CLUSTERS)
+        ]
 
     def rows(self) -> list[dict[str, Any]]:
         """Ids and sizes, for a list."""
         return [
             {"cluster_id": d.key, "nodes": len(d.value["cluster"]["nodes"]), "updated_at": d.value["at"]}
-            for d in self._store.find(KIND)
+            for d in self._store.find(KIND, limit=MOST_CLUSTERS)
         ]

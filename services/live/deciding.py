@@ -13,10 +13,11 @@ from engines.contract import Cluster, ClusterDecision, DecisionInput, DecisionOu
 from engines.host import EngineHost
 from gapfill.pools import Pool
 from services.live.board import FeatureBlock
+from services.live.clusters import MOST_CLUSTERS
 from services.live.facts import Places, pool_facts, score_block
 from services.live.selection import EngineSelection
 from services.models.slots import Slots
-from services.store.protocol import Store
+from services.store.protocol import Lease, Store
 
 LOG = "decisions"
 LATEST = "decision"
@@ -67,9 +68,11 @@ def _places(block: FeatureBlock, clusters: Sequence[Cluster]) -> Places:
 class DecisionDiary:
     """Keeps the latest decision per cluster and the log of those that changed, with the input that led to each."""
 
-    def __init__(self, store: Store, keep: int) -> None:
+    def __init__(self, store: Store, keep: int, lease: Lease | None = None) -> None:
+        """Whoever writes gives its lease: every write is refused (`LeaseLost`) once another one has taken over."""
         self._store = store
         self._keep = keep
+        self._lease = lease
 
     def news(self, given: DecisionInput, output: DecisionOutput) -> list[ClusterDecision]:
         """Write what is new and return it: another content than the last one told, or that one has expired."""
@@ -80,9 +83,9 @@ class DecisionDiary:
             if last and last.value["content"] == content and _valid_until(last.value) > given.as_of:
                 continue
             row = self._row(decision, output, given.as_of)
-            self._store.put(LATEST, decision.cluster_id, {**row, "content": content})
+            self._store.put(LATEST, decision.cluster_id, {**row, "content": content}, fence=self._lease)
             kept = zlib.compress(json.dumps({**row, "input": json.loads(canonical(given))}).encode())
-            entry = self._store.append(LOG, decision.cluster_id, given.as_of, kept)
+            entry = self._store.append(LOG, decision.cluster_id, given.as_of, kept, fence=self._lease)
             if entry.seq % 100 == 0:
                 self._store.trim(LOG, self._keep)
             told.append(decision)
@@ -90,9 +93,17 @@ class DecisionDiary:
 
     def latest(self, cluster_id: str | None = None) -> list[dict[str, Any]]:
         """The latest decision of one cluster, or of each."""
-        found = self._store.find(LATEST, prefix=cluster_id or "")
-        rows = [document.value for document in found if cluster_id in (None, document.key)]
+        if cluster_id is None:
+            found = self._store.find(LATEST, limit=MOST_CLUSTERS)
+        else:
+            document = self._store.get(LATEST, cluster_id)
+            found = [document] if document else []
+        rows = [document.value for document in found]
         return [{name: value for name, value in row.items() if name != "content"} for row in rows]
+
+    def forget(self, cluster_id: str) -> None:
+        """Nothing stands for a cluster that is gone; what was told of it stays in the past."""
+        self._store.delete(LATEST, cluster_id)
 
     def past(self, cluster_id: str | None, limit: int, before: int | None) -> list[dict[str, Any]]:
         """Decisions as told, newest first; `before` is the seq to go on below."""
