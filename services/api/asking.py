@@ -12,16 +12,17 @@ from services.keys import Principal
 PREFIX = "/api/v1/ml"
 
 
-def _house(connection: HTTPConnection) -> House:
+async def _house(connection: HTTPConnection) -> House:
     found: House = connection.app.state.house
     return found
 
 
-def _who(connection: HTTPConnection) -> Principal:
+async def _who(connection: HTTPConnection) -> Principal:
     principal: Principal = connection.state.principal
     return principal
 
 
+# Coroutines, though they wait for nothing: FastAPI would send plain functions through its thread pool.
 InHouse = Annotated[House, Depends(_house)]
 Who = Annotated[Principal, Depends(_who)]
 

@@ -14,7 +14,7 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/healthz")
 @needs(None)
-def healthz() -> dict[str, Any]:
+async def healthz() -> dict[str, Any]:
     """The process answers."""
     return {"status": "ok"}
 
