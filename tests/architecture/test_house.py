@@ -26,8 +26,9 @@ COLOUR = re.compile(
     r"""(?<![&\w/])\#(?:[0-9a-fA-F]{8}|[0-9a-fA-F]{6}|[0-9a-fA-F]{3,4})(?![\w-])|\b(?:rgba?|hsla?|oklch|oklab)\("""
 )
 
-# Folders that exist on one machine only; a path such as /tmp or /app is a convention of all machines.
-MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|home|root|Users)/[\w.-]+")
+# Folders that exist on one machine only; a path such as /tmp or /app is a convention of all machines, and /home/bentoml
+# one of every image of a bento.
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|home(?!/bentoml/)|root|Users)/[\w.-]+")
 TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".sh", ".txt", ".js", ".css", ".html", ".json", ".cfg", ".example", ""}
 
 
