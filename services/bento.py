@@ -1,6 +1,5 @@
 """The in-process root: the same API on the same core in one process, served by `bentoml serve` and by tests."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,34 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.api.app import create_app
 from services.api.house import House
-from services.composition.house import follow_board, open_house
-from services.composition.in_process import InProcess
-from services.composition.parts import open_parts
+from services.composition.in_process import in_process
 from services.settings import Settings
-from services.store.directory import DirectoryLock, bind_market
 from services.telemetry import configure_logging
-
-
-@asynccontextmanager
-async def in_process(settings: Settings) -> AsyncIterator[House]:
-    """A whole server in this process for as long as the block runs: it fills and ticks, and hands over at the end.
-
-    Raises `DataDirectoryInUse`, `MarketMismatch`, and what the store and the market raise.
-    """
-    with DirectoryLock(settings.data_dir):
-        parts = open_parts(settings)
-        desks = await asyncio.to_thread(InProcess, parts)
-        bind_market(settings.data_dir, desks.source.market_id)
-        house = await asyncio.to_thread(open_house, parts, desks, desks.source.market_id)
-        desks.start()
-        following = asyncio.create_task(follow_board(house, desks))
-        try:
-            yield house
-        finally:
-            following.cancel()
-            await asyncio.to_thread(desks.stop)
-            house.keys.close()
-            parts.close()
 
 
 @asynccontextmanager

@@ -17,6 +17,11 @@ from services.api.problem_table import TABLE, Problem
 
 MEDIA_TYPE = "application/problem+json"
 SOCKET_INVALID = 4422
+ADVICE = {
+    404: "GET /docs lists the routes.",
+    405: "GET /docs lists the routes.",
+    415: "Send it with Content-Type: application/json.",
+}
 TYPE_BASE = "urn:cloudoptim:problem:"
 _log = structlog.get_logger(__name__)
 
@@ -95,9 +100,15 @@ def invalid(problems: list[Any], instance: str) -> JSONResponse:
 def plain(status: int, detail: str, instance: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """The answer to what HTTP itself has a status for, such as a path that leads nowhere."""
     title = HTTPStatus(status).phrase
-    advice = "GET /docs lists the routes." if status in (404, 405) else "Mend the request."
+    advice = ADVICE.get(status, "Mend the request.")
     slug = title.lower().replace(" ", "-")
     return respond(document(status, slug, title, detail, advice, instance, {}), headers)
+
+
+def _is_taken_for_text(request: Request, error: RequestValidationError) -> bool:
+    """Whether a body was not even read as JSON, for its media type does not say so."""
+    whole = any(tuple(place["loc"]) == ("body",) for place in error.errors() if place["type"] != "missing")
+    return whole and "json" not in request.headers.get("content-type", "")
 
 
 def install(app: FastAPI) -> None:
@@ -108,6 +119,8 @@ def install(app: FastAPI) -> None:
 
     async def schema(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
+        if _is_taken_for_text(request, error):
+            return plain(415, "The body is not said to be JSON.", request.url.path)
         return invalid(list(error.errors()), request.url.path)
 
     async def http(request: Request, error: Exception) -> Response:

@@ -1,8 +1,9 @@
 """The desks of a server that is one process: the same work, one call away."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import polars as pl
@@ -17,9 +18,10 @@ from gapfill.plan import Analysis
 from gapfill.price_files import read_price_file
 from gapfill.prices import PriceSource
 from gapfill.requests import FillRequest
-from services.api.house import UploadOrder
+from services.api.house import House, UploadOrder
 from services.composition.defaults import apply_defaults
-from services.composition.parts import Parts, open_host, open_source
+from services.composition.house import follow_board, open_house
+from services.composition.parts import Parts, open_host, open_parts, open_source
 from services.composition.workers import Worker, open_filler, open_loop
 from services.live.board import FeatureBlock
 from services.live.deciding import follow_selection
@@ -28,6 +30,8 @@ from services.models.intake import Intake
 from services.models.registry import Registry
 from services.models.staging import Staged
 from services.models.version import ModelVersion
+from services.settings import Settings
+from services.store.directory import DirectoryLock, bind_market
 
 BLOCK_PATIENCE_S = 1.0
 
@@ -173,3 +177,25 @@ class InProcess:
 
 def _state(worker: Worker) -> tuple[bool, str]:
     return not worker.failure, worker.failure or "working"
+
+
+@asynccontextmanager
+async def in_process(settings: Settings) -> AsyncIterator[House]:
+    """A whole server in this process for as long as the block runs: it fills and ticks, and hands over at the end.
+
+    Raises `DataDirectoryInUse`, `MarketMismatch`, and what the store and the market raise.
+    """
+    with DirectoryLock(settings.data_dir):
+        parts = open_parts(settings)
+        desks = await asyncio.to_thread(InProcess, parts)
+        bind_market(settings.data_dir, desks.source.market_id)
+        house = await asyncio.to_thread(open_house, parts, desks, desks.source.market_id)
+        desks.start()
+        following = asyncio.create_task(follow_board(house, desks))
+        try:
+            yield house
+        finally:
+            following.cancel()
+            await asyncio.to_thread(desks.stop)
+            house.keys.close()
+            parts.close()

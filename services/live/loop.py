@@ -55,6 +55,7 @@ Ingest = Callable[[pl.DataFrame, Sequence[Watch]], None]
 class _Region:
     """How far one region's prices are known."""
 
+    scope: RegionScope
     asked_until: datetime | None = None
     unbroken_since: datetime | None = None
     pending: list[pl.DataFrame] = field(default_factory=list)
@@ -141,12 +142,17 @@ class LiveLoop:
     def flush(self) -> None:
         """Hand live prices to the gap filler and write what was predicted; what fails is kept for the next time."""
         self._ingested_at = time.monotonic()
-        self._parts.predictions.write()
+        try:
+            self._parts.predictions.write()
+        except StaleWriter:
+            raise
+        except Exception as error:  # noqa: BLE001 - prices must be handed over all the same
+            _log.warning("live_predictions_kept_back", error=type(error).__name__, detail=str(error))
         frames = [frame for region in self._regions.values() for frame in region.pending]
         watches = [
-            Watch(scope, region.unbroken_since, region.asked_until)
-            for scope in self._parts.tracked.scopes()
-            if (region := self._regions.get(scope.region)) and region.unbroken_since and region.asked_until
+            Watch(region.scope, region.unbroken_since, region.asked_until)
+            for region in self._regions.values()
+            if region.unbroken_since and region.asked_until
         ]
         if not frames:
             return
@@ -172,7 +178,7 @@ class LiveLoop:
             )
 
     def _pull_region(self, scope: RegionScope, now: datetime) -> pl.DataFrame:
-        region = self._regions.setdefault(scope.region, _Region())
+        region = self._regions.setdefault(scope.region, _Region(scope))
         since = region.asked_until or now
         try:
             pages = self._parts.source.spot_pages(scope.region, scope.instance_types, scope.products, since, now)
@@ -180,7 +186,9 @@ class LiveLoop:
         except MarketError as error:
             _log.warning("region_not_answering", region=scope.region, error=type(error).__name__, detail=error.detail)
             return pl.DataFrame(schema=PRICES)
-        region.unbroken_since = region.unbroken_since or now
+        if region.scope != scope or region.unbroken_since is None:
+            # Nothing can be said of the time in which a newly tracked type was not asked for.
+            region.scope, region.unbroken_since = scope, now
         region.asked_until = now
         fresh = points.filter(pl.col("price_micro_usd") > 0, pl.col("at") <= now)
         region.pending.append(fresh)

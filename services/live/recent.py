@@ -1,5 +1,6 @@
 """The last days of prices, in memory: what a tick needs to compute features without reading the history."""
 
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -14,8 +15,9 @@ from services.live.tracking import RegionScope
 
 # Older points are dropped in one go, not at each tick.
 SLACK = timedelta(hours=6)
-# The loop's own prices come back through the history; what a fill adds may wait this long.
-RELOAD_EVERY = timedelta(seconds=15)
+# The history grows with every batch of our own prices, and with what a fill adds; reading it anew takes at most this
+# share of the time, so that a small world sees a fill at once and a large one is not kept from ticking.
+RELOAD_SHARE = 0.05
 
 
 class Recent:
@@ -24,7 +26,7 @@ class Recent:
     def __init__(self, history: History) -> None:
         self._history = history
         self._loaded: tuple[tuple[RegionScope, ...], int] | None = None
-        self._loaded_at: datetime | None = None
+        self._due_at = 0.0
         self._trimmed_to: datetime | None = None
         self.points = pl.DataFrame(schema=PRICES)
         self.on_demand = pl.DataFrame(schema=ON_DEMAND)
@@ -33,8 +35,8 @@ class Recent:
     def refresh(self, scopes: Sequence[RegionScope], now: datetime) -> bool:
         """Read the history where it or the selection has changed since the last time; whether it was read."""
         seen = (tuple(scopes), self._history.version()[0])
-        due = self._loaded_at is None or now - self._loaded_at >= RELOAD_EVERY
-        if seen == self._loaded or (not due and not self.points.is_empty()):
+        began = time.monotonic()
+        if seen == self._loaded or began < self._due_at:
             return False
         frames = [
             self._history.prices(
@@ -44,8 +46,10 @@ class Recent:
         ]
         self.on_demand = self._history.on_demand()
         self.instance_types = self._history.instance_types()
-        self._loaded, self._loaded_at = seen, now
+        self._loaded = seen
         self.add(pl.concat(frames) if frames else self.points.clear(), now)
+        ended = time.monotonic()
+        self._due_at = ended + (ended - began) / RELOAD_SHARE
         return True
 
     def add_facts(self, source: PriceSource, scopes: Sequence[RegionScope]) -> None:
