@@ -1,4 +1,4 @@
-"""The kinds of estimators that are taken in: checked inside, made ready, compiled. Runs in the confined child.
+"""The kinds of estimators that are taken in: checked inside, made ready and compiled, in the confined child.
 
 All functions raise ValueError for an estimator whose parts do not fit together.
 """
