@@ -4,6 +4,7 @@ Gradio lays the page out; its server knows no token and calls nothing. The page'
 HTTP API like any other, signed in by a cookie.
 """
 
+import asyncio
 import os
 from importlib import resources
 from importlib.metadata import version
@@ -27,6 +28,18 @@ _A_YEAR = "public, max-age=31536000, immutable"
 
 def build_ui() -> FastAPI:
     """The application, to be served under /ui; it carries no data, so anybody may have it."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(_in_a_loop())  # where none runs, Gradio makes event loops and leaves them open
+    return _build()
+
+
+async def _in_a_loop() -> FastAPI:
+    return _build()
+
+
+def _build() -> FastAPI:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_api_route(f"/{BASE}/theme.css", _theme, include_in_schema=False)

@@ -29,5 +29,5 @@ MARKUP = """
 
 def build() -> None:
     """The panel."""
-    with gr.Column(scale=2, min_width=theme.COLUMN_NARROW):
+    with gr.Column(scale=1, min_width=theme.COLUMN_NARROW):
         panel(MARKUP, "co-gap-panel")

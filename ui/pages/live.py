@@ -36,7 +36,7 @@ DECISIONS = """
 
 def build() -> None:
     """Both panels."""
-    with gr.Column(scale=3, min_width=theme.COLUMN_WIDE):
+    with gr.Column(scale=2, min_width=theme.COLUMN_WIDE):
         panel(CHART, "co-live-panel")
-    with gr.Column(scale=2, min_width=theme.COLUMN_NARROW):
+    with gr.Column(scale=1, min_width=theme.COLUMN_NARROW):
         panel(DECISIONS, "co-decisions-panel")

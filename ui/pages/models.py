@@ -40,5 +40,5 @@ MARKUP = """
 
 def build() -> None:
     """The panel."""
-    with gr.Column(scale=3, min_width=theme.COLUMN_WIDE):
+    with gr.Column(scale=2, min_width=theme.COLUMN_WIDE):
         panel(MARKUP, "co-models-panel")

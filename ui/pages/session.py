@@ -24,6 +24,7 @@ SIGN_IN = """
   <p class="co-note">With an API token of the server. The first start prints one, and a link that signs in by itself;
     <code>cloudoptim keys create</code> makes more.</p>
   <form id="co-sign-in-form" class="co-form">
+    <input type="text" name="username" autocomplete="username" value="token" hidden>
     <label class="co-field">Token <input id="co-token" type="password" autocomplete="current-password" required></label>
     <button type="submit" class="co-primary">Sign in</button>
   </form>

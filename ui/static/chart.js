@@ -48,21 +48,25 @@ export class Chart {
    * @param {Partial<Record<keyof Series, {x: string, y: number}>>} points
    */
   async add(points) {
-    for (const [name, point] of Object.entries(points)) {
-      const line = this.series[/** @type {keyof Series} */ (name)];
-      line.x.push(point.x);
-      line.y.push(point.y);
-      const kept = this.history?.[name] ?? 0;
-      if (line.x.length > kept + MOST_LIVE_POINTS) {
-        line.x.splice(kept, line.x.length - kept - MOST_LIVE_POINTS);
-        line.y.splice(kept, line.y.length - kept - MOST_LIVE_POINTS);
-      }
-    }
+    for (const [name, { x, y }] of Object.entries(points)) this.#append(/** @type {keyof Series} */ (name), x, y);
     await this.draw();
   }
 
+  /** @param {keyof Series} name @param {string} x @param {number} y */
+  #append(name, x, y) {
+    const line = this.series[name];
+    const last = line.x.length - 1;
+    // A price that stays is one longer step, not one more point.
+    if (name === "actual" && last > 0 && line.y[last] === y && line.y[last - 1] === y) line.x[last] = x;
+    else line.x.push(x), line.y.push(y);
+    const kept = this.history?.[name] ?? 0;
+    const over = line.x.length - kept - MOST_LIVE_POINTS;
+    if (over > 0) line.x.splice(kept, over), line.y.splice(kept, over);
+  }
+
   async draw() {
-    if (!this.key) return;
+    // Axes without any point have no place to be drawn at.
+    if (!this.key || !this.series.actual.x.length) return;
     const library = await plotly();
     const { data, layout } = this.#figure();
     await library.react(this.place, data, layout, { displaylogo: false, responsive: true, displayModeBar: false });
@@ -73,38 +77,44 @@ export class Chart {
     const token = (/** @type {string} */ name) => style.getPropertyValue(`--co-${name}`).trim();
     const { actual, predicted, risk } = this.series;
     const time = "%{x|%b %d, %H:%M}";
-    const line = (/** @type {string} */ colour, /** @type {object} */ more) => ({ color: token(colour), width: 1.6, ...more });
+    const line = (/** @type {string} */ colour, /** @type {object} */ more) =>
+      ({ color: token(colour), width: 1.6, ...more });
+    const usd = `${time}  $%{y:.4f}`;
+    const share = `${time}  %{y:.1%}`;
     const data = [
-      { name: "Price", ...actual, line: line("series-actual", { shape: "hv" }), hovertemplate: `${time}  $%{y:.4f}` },
-      { name: "Predicted price", ...predicted, line: line("series-predicted", { dash: "dot" }), hovertemplate: `${time}  $%{y:.4f}` },
-      { name: "Interruption risk", ...risk, yaxis: "y2", line: line("series-risk", {}), hovertemplate: `${time}  %{y:.1%}` },
-    ].map((trace) => ({ type: "scatter", mode: "lines", ...trace }));
-    return { data, layout: this.#layout(token) };
+      { name: "Price", ...actual, line: line("series-actual", { shape: "hv" }), hovertemplate: usd },
+      { name: "Predicted price", ...predicted, line: line("series-predicted", { dash: "dot" }), hovertemplate: usd },
+      { name: "Interruption risk", ...risk, yaxis: "y2", line: line("series-risk", {}), hovertemplate: share },
+    ].filter((trace) => trace.x.length);
+    return { data: data.map((trace) => ({ type: "scatter", mode: "lines", ...trace })), layout: this.#layout(token) };
   }
 
   /** @param {(name: string) => string} token */
   #layout(token) {
-    const axis = { gridcolor: token("grid"), linecolor: token("line"), zeroline: false, automargin: true, fixedrange: false };
-    const title = (/** @type {string} */ text) => ({ text, font: { size: parseFloat(token("text-small")) } });
-    const now = new Date().toISOString();
+    const small = parseFloat(token("text-small"));
+    const axis = { gridcolor: token("grid"), linecolor: token("line"), zeroline: false, automargin: true };
+    const title = (/** @type {string} */ text) => ({ text, font: { size: small } });
+    const now = { x: new Date().toISOString(), xref: "x", yref: "paper" };
+    const risky = this.series.risk.x.length > 0;
     return {
       uirevision: this.key,
-      font: { family: token("font"), size: parseFloat(token("text-small")), color: token("muted") },
+      font: { family: token("font"), size: small, color: token("muted") },
       paper_bgcolor: "transparent",
       plot_bgcolor: "transparent",
       margin: { l: 8, r: 8, t: 8, b: 8 },
       hovermode: "x unified",
       hoverlabel: { bgcolor: token("surface"), bordercolor: token("line"), font: { color: token("ink") } },
+      showlegend: true,
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
-      xaxis: { ...axis, type: "date", range: [this.range?.from, this.range?.to], anchor: "y2" },
-      yaxis: { ...axis, domain: [0.36, 1], tickprefix: "$", title: title("USD per hour") },
-      yaxis2: { ...axis, domain: [0, 0.28], tickformat: ".0%", rangemode: "tozero", title: title("Risk") },
+      xaxis: { ...axis, type: "date", range: [this.range?.from, this.range?.to], anchor: risky ? "y2" : "y" },
+      yaxis: { ...axis, domain: [risky ? 0.36 : 0, 1], tickprefix: "$", title: title("USD per hour") },
+      ...(risky && {
+        yaxis2: { ...axis, domain: [0, 0.28], tickformat: ".0%", rangemode: "tozero", title: title("Risk") },
+      }),
       shapes: [
-        { type: "line", xref: "x", yref: "paper", x0: now, x1: now, y0: 0, y1: 1, line: { color: token("line"), dash: "dash", width: 1 } },
+        { ...now, type: "line", x0: now.x, x1: now.x, y0: 0, y1: 1, line: { color: token("muted"), dash: "dot", width: 1 } },
       ],
-      annotations: [
-        { text: "now", x: now, y: 1, xref: "x", yref: "paper", showarrow: false, yanchor: "bottom", font: { color: token("muted") } },
-      ],
+      annotations: [{ ...now, text: "now", y: 1, showarrow: false, yanchor: "bottom", font: { color: token("muted") } }],
     };
   }
 }

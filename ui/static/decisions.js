@@ -60,7 +60,9 @@ function item({ as_of, made_by, decision }) {
     {},
     element("b", {}, decision.cluster_id),
     element("span", { class: "co-note" }, `${minute(as_of)} UTC`),
-    element("span", { class: "co-saved" }, saved > 0 ? `saves ${price(saved)}/h` : "holds"),
+    saved > 0
+      ? element("span", { class: "co-saved" }, `saves ${price(saved)}/h`)
+      : element("span", { class: "co-note" }, "holds"),
     element("div", {}, tally(doing)),
   );
   const actions = decision.recommendations.map((/** @type {any} */ action) =>

@@ -12,7 +12,7 @@ const HOUR_MS = 3600_000;
 const FILTERS = ["co-region", "co-type", "co-zone", "co-range"];
 
 /** @typedef {{pool_id: string, region: string, instance_type: string, availability_zone: string,
- *   product_description: string, spot_price: number, interruption_probability?: number | null,
+ *   product_description: string, observed_at: string, spot_price: number, interruption_probability?: number | null,
  *   predicted_price?: number | null}} Row */
 
 /** @type {Chart | undefined} */
@@ -41,7 +41,7 @@ export async function openLive() {
     const latest = await get("/predictions/latest");
     pools = latest.predictions;
     showMarket(latest);
-    await openPool(latest.seq);
+    await openPool();
   } catch (error) {
     complain(PLACE, error);
   }
@@ -73,26 +73,33 @@ function choose() {
   return such.find((row) => row.availability_zone === chosen("co-zone"));
 }
 
-/** @param {number} [after] the seq of what is shown already */
-async function openPool(after) {
+async function openPool() {
   closeLive();
   const mine = turn;
   const pool = choose();
-  show("co-live-empty", !pool);
-  say("co-live-empty", "No prices yet: the live loop has not told of any pool.");
-  if (!pool) return;
+  if (!pool) return hint("No prices yet: the live loop has not told of any pool.");
   complain(PLACE);
   const filters = { region: pool.region, instance_type: pool.instance_type };
   const onMessage = (/** @type {any} */ message) => void take(message, pool.pool_id);
   const days = Number(chosen("co-range"));
+  /** @type {number | undefined} */
+  let after;
   try {
-    const drawn = await past(pool.pool_id, days);
+    const [drawn, latest] = await Promise.all([past(pool.pool_id, days), get(`/predictions/latest${query(filters)}`)]);
     if (mine !== turn) return;
     await chart?.set(`${pool.pool_id} ${days}`, drawn.series, drawn.range);
+    await take({ ...latest, type: "predictions" }, pool.pool_id);
+    after = latest.seq;
   } catch (error) {
     complain(PLACE, error);
   }
   if (mine === turn) stream = new Stream("predictions", filters, { onMessage, onState: showFeed }, after);
+}
+
+/** @param {string} text what to do next, or "" */
+function hint(text) {
+  show("co-live-empty", text !== "");
+  say("co-live-empty", text);
 }
 
 /** @param {string} poolId @param {number} days */
@@ -107,10 +114,6 @@ async function past(poolId, days) {
   const series = { actual: { x: prices.columns.at, y: prices.columns.spot_price }, ...predictions(told.columns) };
   // The price that held at the start was set before it.
   if (series.actual.x.length && series.actual.x[0] < from.toISOString()) series.actual.x[0] = from.toISOString();
-  if (series.actual.x.length) {
-    series.actual.x.push(now.toISOString());
-    series.actual.y.push(series.actual.y[series.actual.y.length - 1]);
-  }
   const last = series.predicted.x.at(-1) ?? series.risk.x.at(-1) ?? now.toISOString();
   return { series, range: { from, to: new Date(Math.max(Date.parse(last), now.getTime()) + HOUR_MS) } };
 }
@@ -130,12 +133,18 @@ function predictions(columns) {
 /** @param {any} message of the stream @param {string} poolId */
 async function take(message, poolId) {
   if (message.type === "hello") showMarket(message);
-  if (message.type === "reset") return openPool(message.seq);
+  if (message.type === "reset") return openPool();
   if (message.type !== "predictions") return;
   showData(message);
   noticeModels(message.models);
+  const none = Object.keys(message.models).length === 0;
+  hint(none ? "No model is active. Upload one below and activate it; until then only prices are shown." : "");
   const row = /** @type {Row[]} */ (message.predictions).find((one) => one.pool_id === poolId);
   if (row) await plot(row, message);
+  if (!row || !("previous" in message)) return; // the snapshot, not an event of the stream
+  points += 1;
+  say("co-live-count", `${points} live updates`);
+  byId("co-chart").dataset.live = String(points);
 }
 
 /** @param {Row} row @param {any} message */
@@ -147,9 +156,10 @@ async function plot(row, message) {
   say("co-now-price", `Price ${price(row.spot_price)} at ${clock(now)} UTC`);
   say("co-now-predicted", predicted == null ? "" : `Predicted ${price(predicted)} in ${message.models.spot_price.horizon_hours} h`);
   say("co-now-risk", risk == null ? "" : `Interruption ${percent(risk)} within ${message.models.spot_interruption.horizon_hours} h`);
-  points += 1;
-  say("co-live-count", `${points} live`);
-  byId("co-chart").dataset.live = String(points);
+  // The price holds since it was observed; the history may not have it yet.
+  if (row.observed_at > (chart?.series.actual.x.at(-1) ?? "")) {
+    await chart?.add({ actual: { x: row.observed_at, y: row.spot_price } });
+  }
   await chart?.add({
     actual: { x: now, y: row.spot_price },
     ...(predicted == null ? {} : { predicted: { x: ends("spot_price"), y: predicted } }),

@@ -1,0 +1,210 @@
+"""The page in a real browser: a person's way from the sign-in link to a live chart and a decision.
+
+Screenshots of its stations are kept in artifacts/ui.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from playwright.sync_api import ConsoleMessage, Page, Request, Response, WebSocket, expect, sync_playwright
+
+from examples.clusters import sample_clusters
+from tests.e2e.page_runs import ROOT, Running, everything
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+ARTIFACTS = ROOT / "artifacts" / "ui"
+PATIENCE_MS = 30_000
+HOSTILE = '<img src="/nowhere" onerror="document.title=1"> {{7*7}} ${7*7}'
+
+
+@dataclass
+class Watch:
+    """What the browser noticed while the page was used."""
+
+    address: str
+    faults: list[str] = field(default_factory=list)
+    sockets: list[str] = field(default_factory=list)
+
+    def follow(self, page: Page) -> None:
+        """Listen to everything that could go wrong."""
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        page.on("request", self._request)
+        page.on("requestfailed", lambda request: self.faults.append(f"failed: {request.url} {request.failure}"))
+        page.on("response", self._response)
+        page.on("websocket", self._socket)
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.faults.append(f"console: {message.text} at {message.location}")
+
+    def _request(self, request: Request) -> None:
+        self._own(request.url)
+
+    def _response(self, response: Response) -> None:
+        if response.status >= 400:
+            self.faults.append(f"{response.status}: {response.url}")
+
+    def _socket(self, socket: WebSocket) -> None:
+        self._own(socket.url)
+        self.sockets.append(socket.url)
+
+    def _own(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("data", "blob") and parts.netloc != urlsplit(self.address).netloc:
+            self.faults.append(f"external: {url}")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with everything(tmp_path_factory.mktemp("page")) as found:
+        yield found
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    if not Path(CHROMIUM).exists():
+        pytest.fail("Chromium is missing: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=ARGUMENTS)
+        page = browser.new_page(viewport={"width": 1360, "height": 1000}, color_scheme="light")
+        page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
+        yield page
+        browser.close()
+
+
+def shoot(page: Page, name: str) -> None:
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+
+
+def metadata(running: Running, folder: Path) -> Path:
+    """The metadata that the pipeline wrote, with a description that must stay text."""
+    told = json.loads(running.model.with_suffix(".metadata.json").read_text())
+    path = folder / "metadata.json"
+    path.write_text(json.dumps({**told, "description": HOSTILE}))
+    return path
+
+
+def sign_in(page: Page, running: Running) -> None:
+    page.goto(running.link)
+    expect(page.locator("#co-who")).to_contain_text("(admin)")
+    assert "code=" not in page.url, "the code stays in no history"
+    expect(page.get_by_text("SIMULATED MARKET")).to_be_visible()
+    expect(page.locator("#co-models-empty")).to_be_visible()
+
+
+def upload_and_activate(page: Page, running: Running, described: Path) -> None:
+    page.set_input_files("#co-file", running.model)
+    page.set_input_files("#co-metadata", described)
+    page.get_by_label("Name").fill("sample-price")
+    page.get_by_label("Version").fill("v1")
+    page.get_by_label("Trained until").fill(str(running.trained_until))
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator("#co-upload-state")).to_have_text("sample-price:v1 is registered.")
+    row = page.locator('[data-model="sample-price:v1"]')
+    expect(row).to_contain_text(HOSTILE)
+    row.get_by_role("button", name="Activate sample-price:v1").click()
+    expect(row.get_by_text("active", exact=True)).to_be_visible()
+    expect(page.locator("#co-model-spot_price")).to_have_text("sample-price:v1 · generation 1")
+
+
+def fill(page: Page) -> None:
+    """Activation has begun a fill by itself; a second one is ordered by hand."""
+    progress = page.locator("#co-fill-progress")
+    expect(progress).to_have_attribute("data-status", "completed")
+    expect(page.locator("#co-fill-title")).to_have_text("gap-fill-1: completed")
+    page.get_by_role("button", name="Analyze gap").click()
+    expect(page.locator(".co-timeline")).to_contain_text("28 days")
+    page.get_by_role("button", name="Fill gap").click()
+    expect(page.locator("#co-fill-title")).to_have_text("gap-fill-2: completed")
+    expect(page.locator("#co-fill-percent")).to_have_text("100 %")
+    assert page.locator("#co-fill-bar").get_attribute("aria-valuenow") == "100"
+
+
+def see_live_points(page: Page, running: Running) -> None:
+    """A price that changes at the market arrives at the chart, and a zoom outlives it."""
+    chart = page.locator("#co-chart")
+    page.wait_for_function("document.querySelector('#co-chart').data?.[1].x.length > 100")  # hours of the filled gap
+    page.evaluate("window.Plotly.relayout('co-chart', {'yaxis.range': [0, 1]})")
+    before = int(chart.get_attribute("data-live") or 0)
+    place = {"region": "us-east-1", "zone": page.locator("#co-zone").input_value(), "instance_type": "c5.large"}
+    httpx.post(f"{running.market}/_market/price", json={**place, "price_usd": 0.0777}).raise_for_status()
+    expect(page.locator("#co-now-price")).to_contain_text("$0.0777")
+    assert int(chart.get_attribute("data-live") or 0) > before
+    page.wait_for_function("document.querySelector('#co-chart').data[0].y.at(-1) === 0.0777")
+    assert page.evaluate("document.querySelector('#co-chart').layout.yaxis.range") == [0, 1]
+    expect(page.locator("#co-feed")).to_have_text("live")
+
+
+def see_a_decision(page: Page, running: Running) -> None:
+    body = sample_clusters(datetime.now(UTC))["shop-frontend"]
+    body.pop("cluster_id")
+    put = page.request.put(f"{running.address}/api/v1/ml/clusters/shop-frontend", data=body)
+    assert put.status == 201, put.text()
+    first = page.locator("#co-decisions > li").first
+    expect(first).to_contain_text("shop-frontend")
+    first.locator("summary").click()
+    expect(first.locator(".co-acts")).to_be_visible()
+
+
+def see_a_refusal(page: Page, running: Running, folder: Path) -> None:
+    wrong = folder / "wrong.pkl"
+    wrong.write_text("no model at all")
+    page.set_input_files("#co-file", wrong)
+    page.get_by_label("Name").fill("wrong")
+    page.get_by_label("Version").fill("v1")
+    page.get_by_label("Trained until").fill(str(running.trained_until))
+    with page.expect_response("**/models/upload") as refused:
+        page.get_by_role("button", name="Upload").click()
+    problem = refused.value.json()
+    shown = page.locator("#co-models-problem")
+    expect(shown).to_contain_text(problem["detail"])
+    expect(shown).to_contain_text(problem["advice"])
+    expect(page.locator('[data-model="wrong:v1"]')).to_have_count(0)
+
+
+@pytest.mark.timeout(240)
+def test_a_person_goes_from_the_link_to_a_live_chart(page: Page, running: Running, tmp_path: Path) -> None:
+    watch = Watch(running.address)
+    watch.follow(page)
+
+    sign_in(page, running)
+    shoot(page, "1-signed-in")
+    upload_and_activate(page, running, metadata(running, tmp_path))
+    fill(page)
+    see_live_points(page, running)
+    see_a_decision(page, running)
+    shoot(page, "2-live")
+    page.emulate_media(color_scheme="dark")
+    page.reload()
+    expect(page.locator("#co-chart .main-svg").first).to_be_visible()
+    page.wait_for_function("document.querySelector('#co-chart').data?.[0].y.at(-1) === 0.0777")
+    shoot(page, "3-live-dark")
+    assert {urlsplit(url).path for url in watch.sockets} == {
+        "/api/v1/ml/predictions/live",
+        "/api/v1/ml/decisions/live",
+    }
+    assert watch.faults == []
+
+    see_a_refusal(page, running, tmp_path)
+    shoot(page, "4-refused")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("#co-token")).to_be_visible()
+    expect(page.get_by_text("SIMULATED MARKET")).to_be_visible()
