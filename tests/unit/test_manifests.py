@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -179,28 +181,39 @@ def test_no_secret_is_written_down(objects: list[Object]) -> None:
     assert all(secret["metadata"]["name"].count("-") > 1 for secret in secrets), "a replaced secret must reach the pods"
 
 
-def test_a_password_that_an_overlay_sets_reaches_both_sides(tmp_path: Path) -> None:
-    for room, names in (("server", "ML_SERVER_ADMIN_TOKEN=t\nREDIS_PASSWORD=p\n"), ("redis", "REDIS_PASSWORD=p\n")):
-        folder = tmp_path / room
-        folder.mkdir()
-        (folder / "own.env").write_text(names)
-        generated = {"name": "ml-server-secrets" if room == "server" else "redis-secrets", "behavior": "replace"}
-        overlay = {
-            "resources": [os.path.relpath(ROOT / "k8s" / room, folder)],
-            "namespace": "cloudoptim" if room == "server" else "internal",
-            "secretGenerator": [{**generated, "envs": ["own.env"]}],
-            "images": [{"name": "cloudoptim-ml-server", "newName": "elsewhere/cloudoptim-ml-server", "newTag": "7"}],
-        }
-        (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
-    server, redis = render(tmp_path / "server"), render(tmp_path / "redis")
-    assert one(server, "Secret", "ml-server-secrets")["data"]["REDIS_PASSWORD"] == "cA=="
-    assert one(redis, "Secret", "redis-secrets")["data"] == {"REDIS_PASSWORD": "cA=="}
-    for name, template in pod_templates(server + redis):
-        there = server if name != "redis" else redis
-        kept = {(item["kind"], item["metadata"]["name"]) for item in there}
-        assert references(template["spec"]) <= kept
-        if name != "redis":
-            assert template["spec"]["containers"][0]["image"] == "elsewhere/cloudoptim-ml-server:7"
+def test_the_overlay_of_the_docs_sets_what_it_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"    # mine/server/kustomization.yaml\n((?:    .*\n)+)", page)
+    overlay = yaml.safe_load(textwrap.dedent(block))
+    (tmp_path / "secrets.env").write_text("ML_SERVER_ADMIN_TOKEN=t\nREDIS_PASSWORD=p\n")
+    objects = rendered_overlay(tmp_path, {**overlay, "resources": ["k8s/server"]})
+    assert one(objects, "Secret", "ml-server-secrets")["data"]["REDIS_PASSWORD"] == "cA=="
+    assert one(objects, "ConfigMap", "ml-server-settings")["data"] == {**MISSION, "GAP_FILLER_REGIONS": "eu-west-1"}
+    assert one(objects, "PersistentVolumeClaim", "ml-server-data")["spec"]["storageClassName"]
+    assert one(objects, "ServiceAccount", "cloudoptim-ml-server")["metadata"]["annotations"]
+    there = {(item["kind"], item["metadata"]["name"]) for item in objects}
+    for _, template in pod_templates(objects):
+        assert references(template["spec"]) <= there
+        containers = (*template["spec"]["initContainers"], *template["spec"]["containers"])
+        assert {container["image"].endswith(f">/{IMAGE}") for container in containers} == {True}
+
+
+def test_a_password_that_an_overlay_sets_reaches_redis(tmp_path: Path) -> None:
+    (tmp_path / "own.env").write_text("REDIS_PASSWORD=p\n")
+    secret = {"name": "redis-secrets", "behavior": "replace", "envs": ["own.env"]}
+    overlay = {"namespace": "internal", "resources": ["k8s/redis"], "secretGenerator": [secret]}
+    objects = rendered_overlay(tmp_path, overlay)
+    assert one(objects, "Secret", "redis-secrets")["data"] == {"REDIS_PASSWORD": "cA=="}
+    there = {(item["kind"], item["metadata"]["name"]) for item in objects}
+    ((_, template),) = pod_templates(objects)
+    assert references(template["spec"]) <= there
+
+
+def rendered_overlay(folder: Path, overlay: Object) -> list[Object]:
+    """What an overlay in `folder` makes of parts of the base, whose places are given from the project's root."""
+    places = [os.path.relpath(ROOT / place, folder) for place in overlay["resources"]]
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump({**overlay, "resources": places}))
+    return render(folder)
 
 
 def test_pods_are_confined(objects: list[Object]) -> None:
