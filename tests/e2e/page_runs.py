@@ -1,4 +1,4 @@
-"""What the browser test needs running: a market, a trained sample model, and a server that prints its sign-in link."""
+"""What the browser test needs running: a market, trained sample models, and a server that prints its sign-in link."""
 
 import json
 import os
@@ -27,7 +27,7 @@ class Running:
     address: str
     link: str
     market: str
-    model: Path
+    models: Path
     trained_until: date
 
 
@@ -42,7 +42,7 @@ def everything(folder: Path) -> Iterator[Running]:
         _train(folder, market, trained_until, env)
         told = _first_line(server)
         _await_ready(told["address"])
-        yield Running(told["address"], told["link"], market, folder / "models" / "spot-price.pkl", trained_until)
+        yield Running(told["address"], told["link"], market, folder / "models", trained_until)
 
 
 def _settings(folder: Path, market: str) -> dict[str, str]:

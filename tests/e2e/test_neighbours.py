@@ -27,7 +27,7 @@ def test_a_directory_in_use_is_refused(server: RunningServer) -> None:
 
 def test_a_taken_port_is_refused_with_its_holder(server: RunningServer, tmp_path: Path) -> None:
     port = int(server.url.rsplit(":", 1)[1])
-    refused(start(tmp_path / "data", {}, "--market", "simulate", port=port), f"port {port}", "haproxy")
+    refused(start(tmp_path / "data", {}, "--market", "simulate", port=port), f"port {port}", "a proxy of another Ray")
     assert server.ready()
 
 

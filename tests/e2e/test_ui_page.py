@@ -94,10 +94,10 @@ def shoot(page: Page, name: str) -> None:
     page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
 
 
-def metadata(running: Running, folder: Path) -> Path:
+def metadata(running: Running, task: str, folder: Path) -> Path:
     """The metadata that the pipeline wrote, with a description that must stay text."""
-    told = json.loads(running.model.with_suffix(".metadata.json").read_text())
-    path = folder / "metadata.json"
+    told = json.loads((running.models / f"spot-{task}.metadata.json").read_text())
+    path = folder / f"{task}.json"
     path.write_text(json.dumps({**told, "description": HOSTILE}))
     return path
 
@@ -110,45 +110,48 @@ def sign_in(page: Page, running: Running) -> None:
     expect(page.locator("#co-models-empty")).to_be_visible()
 
 
-def upload_and_activate(page: Page, running: Running, described: Path) -> None:
-    page.set_input_files("#co-file", running.model)
+def upload_and_activate(page: Page, running: Running, task: str, described: Path) -> None:
+    model_id = f"sample-{task}:v1"
+    page.set_input_files("#co-file", running.models / f"spot-{task}.pkl")
     page.set_input_files("#co-metadata", described)
-    page.get_by_label("Name").fill("sample-price")
+    page.get_by_label("Name").fill(f"sample-{task}")
     page.get_by_label("Version").fill("v1")
     page.get_by_label("Trained until").fill(str(running.trained_until))
     page.get_by_role("button", name="Upload").click()
-    expect(page.locator("#co-upload-state")).to_have_text("sample-price:v1 is registered.")
-    row = page.locator('[data-model="sample-price:v1"]')
+    expect(page.locator("#co-upload-state")).to_have_text(f"{model_id} is registered.")
+    row = page.locator(f'[data-model="{model_id}"]')
     expect(row).to_contain_text(HOSTILE)
-    row.get_by_role("button", name="Activate sample-price:v1").click()
+    row.get_by_role("button", name=f"Activate {model_id}").click()
     expect(row.get_by_text("active", exact=True)).to_be_visible()
-    expect(page.locator("#co-model-spot_price")).to_have_text("sample-price:v1 · generation 1")
+    expect(page.locator(f"#co-model-spot_{task}")).to_have_text(f"{model_id} · generation 1")
 
 
 def fill(page: Page) -> None:
-    """Activation has begun a fill by itself; a second one is ordered by hand."""
-    progress = page.locator("#co-fill-progress")
-    expect(progress).to_have_attribute("data-status", "completed")
-    expect(page.locator("#co-fill-title")).to_have_text("gap-fill-1: completed")
+    """Each activation has begun a fill by itself; a third one is ordered by hand."""
+    title, status = page.locator("#co-fill-title"), page.locator("#co-fill-progress")
+    expect(title).to_have_text("gap-fill-2: completed")
     page.get_by_role("button", name="Analyze gap").click()
     expect(page.locator(".co-timeline")).to_contain_text("28 days")
     page.get_by_role("button", name="Fill gap").click()
-    expect(page.locator("#co-fill-title")).to_have_text("gap-fill-2: completed")
+    expect(title).to_have_text("gap-fill-3: completed")
+    expect(status).to_have_attribute("data-status", "completed")
     expect(page.locator("#co-fill-percent")).to_have_text("100 %")
     assert page.locator("#co-fill-bar").get_attribute("aria-valuenow") == "100"
 
 
 def see_live_points(page: Page, running: Running) -> None:
-    """A price that changes at the market arrives at the chart, and a zoom outlives it."""
+    """A price that changes at the market is drawn, and a zoom outlives it."""
     chart = page.locator("#co-chart")
+    line = page.locator("#co-chart .scatterlayer path.js-line").first
     page.wait_for_function("document.querySelector('#co-chart').data?.[1].x.length > 100")  # hours of the filled gap
     page.evaluate("window.Plotly.relayout('co-chart', {'yaxis.range': [0, 1]})")
-    before = int(chart.get_attribute("data-live") or 0)
+    before, drawn = int(chart.get_attribute("data-live") or 0), line.get_attribute("d")
     place = {"region": "us-east-1", "zone": page.locator("#co-zone").input_value(), "instance_type": "c5.large"}
     httpx.post(f"{running.market}/_market/price", json={**place, "price_usd": 0.0777}).raise_for_status()
     expect(page.locator("#co-now-price")).to_contain_text("$0.0777")
     assert int(chart.get_attribute("data-live") or 0) > before
     page.wait_for_function("document.querySelector('#co-chart').data[0].y.at(-1) === 0.0777")
+    expect(line).not_to_have_attribute("d", str(drawn))
     assert page.evaluate("document.querySelector('#co-chart').layout.yaxis.range") == [0, 1]
     expect(page.locator("#co-feed")).to_have_text("live")
 
@@ -161,7 +164,7 @@ def see_a_decision(page: Page, running: Running) -> None:
     first = page.locator("#co-decisions > li").first
     expect(first).to_contain_text("shop-frontend")
     first.locator("summary").click()
-    expect(first.locator(".co-acts")).to_be_visible()
+    expect(first.locator(".co-acts")).to_contain_text("move to spot web-1")
 
 
 def see_a_refusal(page: Page, running: Running, folder: Path) -> None:
@@ -187,7 +190,8 @@ def test_a_person_goes_from_the_link_to_a_live_chart(page: Page, running: Runnin
 
     sign_in(page, running)
     shoot(page, "1-signed-in")
-    upload_and_activate(page, running, metadata(running, tmp_path))
+    for task in ("interruption", "price"):
+        upload_and_activate(page, running, task, metadata(running, task, tmp_path))
     fill(page)
     see_live_points(page, running)
     see_a_decision(page, running)
@@ -195,7 +199,7 @@ def test_a_person_goes_from_the_link_to_a_live_chart(page: Page, running: Runnin
     page.emulate_media(color_scheme="dark")
     page.reload()
     expect(page.locator("#co-chart .main-svg").first).to_be_visible()
-    page.wait_for_function("document.querySelector('#co-chart').data?.[0].y.at(-1) === 0.0777")
+    page.wait_for_function("document.querySelector('#co-chart').layout?.yaxis.range[1] > 0.0777")  # drawn, in full
     shoot(page, "3-live-dark")
     assert {urlsplit(url).path for url in watch.sockets} == {
         "/api/v1/ml/predictions/live",
