@@ -28,6 +28,7 @@ export class Chart {
     /** @type {Series} */
     this.series = { actual: { x: [], y: [] }, predicted: { x: [], y: [] }, risk: { x: [], y: [] } };
     this.key = "";
+    this.revision = 0;
     // Colours follow the scheme: Gradio sets it as a class of the body.
     new MutationObserver(() => this.draw()).observe(document.body, { attributeFilter: ["class"] });
   }
@@ -98,6 +99,7 @@ export class Chart {
     const risky = this.series.risk.x.length > 0;
     return {
       uirevision: this.key,
+      datarevision: (this.revision += 1), // the arrays grow in place, which plotly would not notice
       font: { family: token("font"), size: small, color: token("muted") },
       paper_bgcolor: "transparent",
       plot_bgcolor: "transparent",

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { byId, complain, element, show } from "./dom.js";
-import { minute, price } from "./format.js";
+import { minute, price, several } from "./format.js";
 import { Stream } from "./stream.js";
 
 const MOST_SHOWN = 50;
@@ -76,7 +76,7 @@ function item({ as_of, made_by, decision }) {
   );
   const steps = decision.execution_plan?.steps ?? [];
   const by = made_by ? `By ${made_by.engine_id}, version ${made_by.version}. ` : "";
-  const plan = element("p", { class: "co-note" }, `${by}${steps.length} steps to execute.`);
+  const plan = element("p", { class: "co-note" }, `${by}The plan has ${several(steps.length, "step")}.`);
   return element("li", {}, element("details", {}, summary, element("ul", { class: "co-acts" }, ...actions), plan));
 }
 
@@ -94,8 +94,8 @@ const words = (type) => type.replaceAll("_", " ");
 
 /** @param {any} action */
 function aim({ target, receiving_node_ids, savings }) {
-  const where = target
-    ? `→ ${receiving_node_ids?.join(", ") || `${target.instance_type} ${words(target.capacity_type)} in ${target.availability_zone ?? target.region}`}`
-    : "stays";
+  if (!target) return "";
+  const bought = `${target.instance_type} ${words(target.capacity_type)} in ${target.availability_zone ?? target.region}`;
+  const where = `→ ${receiving_node_ids.join(", ") || bought}`;
   return savings.p50 > 0 ? `${where}, saves ${price(savings.p50)}/h` : where;
 }

@@ -31,3 +31,6 @@ export function bytes(size) {
   const power = Math.min(Math.floor(Math.log10(Math.max(size, 1)) / 3), BYTES.length - 1);
   return `${(size / 1000 ** power).toFixed(power ? 1 : 0)} ${BYTES[power]}`;
 }
+
+/** @param {number} number @param {string} word @returns {string} such as "1 region" or "2 regions" */
+export const several = (number, word) => `${count(number)} ${word}${number === 1 ? "" : "s"}`;

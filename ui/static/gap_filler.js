@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { byId, complain, element, progress, say, show } from "./dom.js";
-import { count, span } from "./format.js";
+import { several, span } from "./format.js";
 
 const PLACE = "co-gap-problem";
 const POLL_MS = 400;
@@ -59,14 +59,15 @@ async function analyze() {
     "p",
     { class: "co-timeline" },
     element("b", {}, told.trained_until),
-    element("span", {}, `${count(told.gap_days)} days`),
+    element("span", {}, several(told.gap_days, "day")),
     element("b", {}, told.current_date),
   );
   const facts = element(
     "p",
     { class: "co-note" },
-    `${count(told.pools)} pools of ${told.instance_types.length} instance types in ${told.regions.length} regions. ` +
-      `A fill pulls about ${count(told.estimated_records)} records in ${span(told.estimated_seconds)}.`,
+    `${several(told.pools, "pool")} of ${several(told.instance_types.length, "instance type")} in ` +
+      `${several(told.regions.length, "region")}. ` +
+      `A fill pulls about ${several(told.estimated_records, "record")} in ${span(told.estimated_seconds)}.`,
   );
   const needed = element(
     "ul",
@@ -125,7 +126,7 @@ function showJob(job) {
   say("co-fill-title", `${job.task_id}: ${state}`);
   progress("co-fill-bar", job.percent_complete);
   say("co-fill-percent", `${job.percent_complete.toFixed(running ? 1 : 0)} %`);
-  say("co-fill-records", `${count(job.records_filled)} records, ${count(job.predictions_made)} predictions`);
+  say("co-fill-records", `${several(job.records_filled, "record")}, ${several(job.predictions_made, "prediction")}`);
   say("co-fill-eta", eta(job));
   show("co-fill-cancel", running && !byId("co-fill").hidden);
 }

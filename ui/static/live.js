@@ -3,7 +3,7 @@
 import { get, query } from "./api.js";
 import { Chart } from "./chart.js";
 import { byId, complain, offer, say, show } from "./dom.js";
-import { clock, percent, price } from "./format.js";
+import { clock, percent, price, several } from "./format.js";
 import { showData, showFeed, showMarket } from "./status.js";
 import { Stream } from "./stream.js";
 
@@ -143,7 +143,7 @@ async function take(message, poolId) {
   if (row) await plot(row, message);
   if (!row || !("previous" in message)) return; // the snapshot, not an event of the stream
   points += 1;
-  say("co-live-count", `${points} live updates`);
+  say("co-live-count", several(points, "live update"));
   byId("co-chart").dataset.live = String(points);
 }
 

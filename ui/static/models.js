@@ -2,7 +2,7 @@
 
 import { get, post, upload } from "./api.js";
 import { byId, complain, element, progress, say, show } from "./dom.js";
-import { bytes, count, minute } from "./format.js";
+import { bytes, minute, several } from "./format.js";
 
 const PLACE = "co-models-problem";
 const TASKS = { spot_interruption: "Interruption", spot_price: "Price" };
@@ -52,7 +52,7 @@ function row(model) {
     name,
     element("td", {}, `${TASKS[model.task]}, ${model.horizon_hours} h`),
     element("td", {}, model.trained_until),
-    element("td", { class: "co-number" }, `${count(model.gap_days)} days`),
+    element("td", { class: "co-number" }, several(model.gap_days, "day")),
     element("td", {}, minute(model.uploaded_at)),
     element("td", {}, model.status === "active" ? element("span", { class: "co-badge" }, "active") : activate(model)),
   );
