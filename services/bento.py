@@ -1,4 +1,4 @@
-"""The in-process root: the same API on the same core in one process, served by `bentoml serve` and by tests."""
+"""The in-process root: the same API and page on the same core in one process, served by `bentoml serve` and by tests."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,8 +10,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.api.app import create_app
 from services.api.house import House
 from services.composition.in_process import in_process
+from services.composition.page import with_page
 from services.settings import Settings
 from services.telemetry import configure_logging
+from ui.app import build_ui
 
 
 @asynccontextmanager
@@ -22,7 +24,7 @@ async def _from_environment() -> AsyncIterator[House]:
         yield house
 
 
-APP = create_app(_from_environment)
+APP = with_page(create_app(_from_environment), build_ui)
 # BentoML has routes of these names that know neither our parts nor who asks.
 ROOT_ROUTES = frozenset({"/healthz", "/readyz", "/metrics"})
 

@@ -1,8 +1,10 @@
 """What every router takes from a request: the house, who asks, and the word for the audit log."""
 
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from fastapi import Depends
+from pydantic import AwareDatetime, Field
 from starlette.requests import HTTPConnection
 
 from services import telemetry
@@ -10,6 +12,10 @@ from services.api.house import House
 from services.keys import Principal
 
 PREFIX = "/api/v1/ml"
+FIRST_SPOT_DAY = date(2009, 12, 14)  # AWS announced spot instances on it
+# Instants that can be meant; beyond them arithmetic with time zones and windows ends.
+Instant = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))]
+PlaceName = Annotated[str, Field(max_length=100)]
 
 
 async def _house(connection: HTTPConnection) -> House:

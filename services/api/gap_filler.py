@@ -13,13 +13,13 @@ from starlette.concurrency import run_in_threadpool
 from gapfill.jobs import Job, Shard
 from gapfill.pools import LINUX
 from gapfill.requests import FillRequest
-from services.api.asking import PREFIX, InHouse, Who, record
+from services.api.asking import FIRST_SPOT_DAY, PREFIX, InHouse, PlaceName, Who, record
 from services.api.gate import needs
 from services.errors import RequestInvalid
 
 CHUNK = 1024 * 1024
 router = APIRouter(prefix=f"{PREFIX}/gap-filler", tags=["gap-filler"])
-Names = Annotated[tuple[str, ...], Field(max_length=2000)]
+Names = Annotated[tuple[PlaceName, ...], Field(max_length=2000)]
 
 
 class FillOrder(BaseModel):
@@ -30,7 +30,7 @@ class FillOrder(BaseModel):
     instance_types: Names = ()
     regions: Names = ()
     product_descriptions: Names = ()
-    trained_until: date | None = None
+    trained_until: Annotated[date, Field(ge=FIRST_SPOT_DAY)] | None = None
 
     def request(self) -> FillRequest:
         """The order in the gap filler's words."""

@@ -1,18 +1,19 @@
 """Models: upload, list, look at, download, activate, roll back, delete."""
 
-import json
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, File, Form, UploadFile
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from services.api.asking import PREFIX, InHouse, Who, record
+from gapfill.errors import MarketError
+from services.api.asking import FIRST_SPOT_DAY, PREFIX, InHouse, Who, record
 from services.api.gate import needs
 from services.api.house import House, UploadOrder
-from services.errors import ModelInUse, RequestInvalid
+from services.errors import ModelInUse, RequestInvalid, Unavailable
 from services.models.staging import Staged
 from services.models.version import ModelMetadata, ModelVersion, Task
 
@@ -99,7 +100,7 @@ def details(house: InHouse, model_id: str) -> dict[str, Any]:
     version = house.registry.get(model_id)
     active = {pointer.model_id for pointer in house.activations.all().values()}
     pointer = house.activations.active(version.task)
-    turns = [turn for turn in pointer.history if turn.model_id == model_id] if pointer else []
+    turns = [turn for turn in pointer.history if turn.model_id == version.model_id] if pointer else []
     return {
         **version.row(),
         **_row(house, version, active),
@@ -139,17 +140,27 @@ async def _activate(house: House, who: Who, model_id: str, action: str) -> dict[
     pointer = await run_in_threadpool(house.activations.activate, version, who.name, datetime.now(UTC))
     await run_in_threadpool(house.slots.activate, pointer)
     house.metrics.swaps.labels(what="model", result="done").inc()
-    record(house, who, action, model_id, generation=pointer.generation, previous=pointer.previous)
-    job = await house.gaps.ensure_filled() if house.settings.gap_filler_enabled else None
+    record(house, who, action, version.model_id, generation=pointer.generation, previous=pointer.previous)
     return {
-        "model_id": model_id,
+        "model_id": version.model_id,
         "version": version.version,
         "task": version.task,
         "generation": pointer.generation,
         "previous": pointer.previous,
         "activated_at": pointer.activated_at,
-        "gap_fill_task_id": job.task_id if job else None,
+        **await _begin_to_fill(house),
     }
+
+
+async def _begin_to_fill(house: House) -> dict[str, Any]:
+    """The model answers already: a market that does not must not make its activation look failed."""
+    if not house.settings.gap_filler_enabled:
+        return {"gap_fill_task_id": None}
+    try:
+        job = await house.gaps.ensure_filled()
+    except (MarketError, Unavailable) as error:
+        return {"gap_fill_task_id": None, "gap_fill_refused": f"{error}; order it with POST gap-filler/fill"}
+    return {"gap_fill_task_id": job.task_id if job else None}
 
 
 def _receive(file: UploadFile, staged: Staged) -> None:
@@ -197,15 +208,18 @@ def _day(field: str, text: str) -> date:
     try:
         if len(text) != 10:
             raise ValueError
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError as error:
         raise RequestInvalid(field, f"{text[:40]!r} is not a day.", "Send YYYY-MM-DD, as 2025-10-31.") from error
+    if day < FIRST_SPOT_DAY:
+        raise RequestInvalid(field, f"{text} lies before AWS's first spot price.", "Send the last day of its data.")
+    return day
 
 
 def _metadata(text: str) -> ModelMetadata:
     try:
-        return ModelMetadata.model_validate(json.loads(text))
-    except json.JSONDecodeError as error:
+        return ModelMetadata.model_validate(orjson.loads(text))
+    except orjson.JSONDecodeError as error:
         raise RequestInvalid("metadata", f"is not JSON: {error}", "Send one JSON object.") from error
     except ValidationError as error:
         first = error.errors()[0]

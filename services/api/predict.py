@@ -5,13 +5,13 @@ from typing import Annotated
 
 import polars as pl
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from gapfill.pools import LINUX
 from gapfill.scope import Scope
 from services.api.answers import Json, columns, instants
-from services.api.asking import PREFIX, InHouse
+from services.api.asking import PREFIX, InHouse, Instant, PlaceName
 from services.api.gate import needs
 from services.api.stream import prediction_rows
 from services.errors import DataStale, RequestInvalid
@@ -27,18 +27,18 @@ class PredictRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    instance_type: str = Field(description="Such as m5.large")
-    region: str = Field(description="Such as us-east-1")
+    instance_type: PlaceName = Field(description="Such as m5.large")
+    region: PlaceName = Field(description="Such as us-east-1")
     spot_price: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="USD per hour; default: the current one"
     )
-    launch_time: AwareDatetime | None = Field(
+    launch_time: Instant | None = Field(
         None, description="Past: a running instance; future: a planned launch (at most 30 days ahead); default: now"
     )
-    availability_zone: str | None = Field(None, description="Default: every zone, and the riskiest answers")
-    product_description: str = Field(LINUX, description="As AWS spells it")
+    availability_zone: PlaceName | None = Field(None, description="Default: every zone, and the riskiest answers")
+    product_description: PlaceName = Field(LINUX, description="As AWS spells it")
     horizon_hours: int | None = Field(None, description="Must be the model's own")
-    model_id: str | None = Field(None, description="Any version; default: the active one")
+    model_id: PlaceName | None = Field(None, description="Any version; default: the active one")
 
     def ask(self, *, include_features: bool) -> Ask:
         """The question in the live room's words."""
@@ -90,16 +90,13 @@ async def history(
     pool_id: Annotated[list[str], Query()] = [],  # noqa: B006
     model_id: str | None = None,
     origin: str | None = None,
-    start: AwareDatetime | None = None,
-    end: AwareDatetime | None = None,
+    start: Instant | None = None,
+    end: Instant | None = None,
     limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 5000,
 ) -> Response:
     """Past predictions beside what then happened, as columns of equal length, oldest first."""
     now = datetime.now(UTC)
-    until = end or now + timedelta(seconds=1)
-    since = start or until - timedelta(days=2)
-    if since >= until:
-        raise RequestInvalid("start", "is not before `end`.", "Send start < end, both with a time zone.")
+    since, until = _stretch(start, end, now + timedelta(seconds=1))
     scope = Scope(tuple(region), tuple(instance_type), (), tuple(pool_id))
     rows = await run_in_threadpool(
         lambda: predictions_with_actuals(
@@ -124,12 +121,11 @@ async def history(
 async def prices(
     house: InHouse,
     pool_id: Annotated[list[str], Query(min_length=1, max_length=50)],
-    start: AwareDatetime | None = None,
-    end: AwareDatetime | None = None,
+    start: Instant | None = None,
+    end: Instant | None = None,
 ) -> Response:
     """Price points of some pools (USD per hour), each preceded by the one that held at `start`."""
-    until = end or datetime.now(UTC)
-    since = start or until - timedelta(days=2)
+    since, until = _stretch(start, end, datetime.now(UTC))
     rows = await run_in_threadpool(house.history.prices, Scope.of_pools(pool_id), since, until)
     told = rows.select("pool_id", "at", (pl.col("price_micro_usd") / 1e6).alias("spot_price"))
     return Json(
@@ -139,6 +135,15 @@ async def prices(
             "columns": columns(instants(told)),
         }
     )
+
+
+def _stretch(start: datetime | None, end: datetime | None, now: datetime) -> tuple[datetime, datetime]:
+    """[start, end), in UTC; without `start` the two days before `end`, without `end` up to `now`."""
+    until = (end or now).astimezone(UTC)
+    since = start.astimezone(UTC) if start else until - timedelta(days=2)
+    if since >= until:
+        raise RequestInvalid("start", "is not before `end`.", "Send start < end, both with a time zone.")
+    return since, until
 
 
 def _pools_of(house: InHouse, cluster_id: str) -> tuple[str, ...]:

@@ -54,15 +54,12 @@ class Served:
         """A client that speaks with a role's key, or without any; paths are relative to the API."""
         headers = {"Authorization": f"Bearer {self.tokens[role]}"} if role else {}
         return httpx.Client(
-            base_url=self.address + API, headers=headers, timeout=60, trust_env=False, limits=_LIMITS, **options
+            base_url=self.address + API, headers=headers, timeout=60, trust_env=False, verify=False, **options
         )
 
     def socket_url(self, path: str) -> str:
         """The address of a stream."""
         return self.address.replace("http", "ws", 1) + API + path
-
-
-_LIMITS = httpx.Limits(max_connections=20)
 
 
 def settings_for(folder: Path, **more: str) -> Settings:

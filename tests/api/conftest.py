@@ -14,6 +14,7 @@ from gapfill.market.server import build_app
 from gapfill.market.simulate import SimulatedMarket
 from gapfill.market.threaded import serve_in_thread
 from services.api.stream import StreamPace
+from services.telemetry import configure_logging
 from tests.api.api_models import REGIONS, TYPES, TrainedModel, TrainedModels, train
 from tests.api.api_server import Served, serving, settings_for, until
 from tests.api.api_steps import activate, upload
@@ -52,6 +53,7 @@ def trained(market: str) -> TrainedModels:
 @pytest.fixture(scope="session")
 def world(market: str, trained: TrainedModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The server, once it is live."""
+    configure_logging("warning", "api-tests")
     settings = settings_for(tmp_path_factory.mktemp("api"))
     with serving(settings, StreamPace(heartbeat_s=0.6, send_timeout_s=1.0)) as served, served.client("operator") as api:
         for name, model in (("spot-interruption", trained.interruption), ("spot-price", trained.price)):

@@ -63,7 +63,7 @@ def calls(served: Served) -> Iterator[tuple[APIRoute, str]]:
     """Every (route, method) of the application."""
     for route in served.app.routes:
         if isinstance(route, APIRoute):
-            yield from ((route, method) for method in sorted(route.methods))
+            yield from ((route, method) for method in sorted(route.methods or ()))
 
 
 def ask(served: Served, route: APIRoute, method: str, role: Role | None) -> httpx.Response:
