@@ -1,4 +1,4 @@
-"""The in-process root: the same API and page on the same core in one process, served by `bentoml serve` and by tests."""
+"""The in-process root: the same API and page on the same core in one process, as `bentoml serve` and tests run it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
