@@ -1,4 +1,4 @@
-"""The mission's block of settings starts the server as it stands; only hosts, ports and folders are redirected."""
+"""The mission's block of settings starts the server as it stands; only hosts and folders, and the port of Redis, are redirected."""
 
 from pathlib import Path
 
@@ -35,8 +35,9 @@ def test_the_block_starts_four_replicas_on_redis(tmp_path: Path) -> None:
             }
             aws = {"AWS_ENDPOINT_URL_EC2": market, "AWS_ENDPOINT_URL_PRICING": market}
             aws |= {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
-            env = {**mission_block(), **redirected, **aws, "ML_SERVER_ADMIN_TOKEN": TOKEN, "LIVE_INTERVAL_SECONDS": "5"}
-            with running(tmp_path / "data", env) as server:
+            block = mission_block()
+            env = {**block, **redirected, **aws, "ML_SERVER_ADMIN_TOKEN": TOKEN, "LIVE_INTERVAL_SECONDS": "5"}
+            with running(tmp_path / "data", env, port=int(block["ML_SERVER_PORT"])) as server:
                 assert "Admin token" not in server.said
                 server.token = TOKEN
                 assert len(server.pids("ServeReplica:api:Ingress")) == 4
