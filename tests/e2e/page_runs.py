@@ -17,6 +17,7 @@ import httpx
 ROOT = Path(__file__).parents[2]
 REGION, TYPES = "us-east-1", "m5.large,c5.large"
 DEADLINE_S = 60.0
+ADMIN_TOKEN = "an-admin-token-that-only-this-test-knows"
 MARKET = ("gapfill.market", "simulate", "--live-activity", "200", "--with-parent")
 
 
@@ -52,7 +53,7 @@ def _settings(folder: Path, market: str) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": "of-the-simulator",
         "AWS_SECRET_ACCESS_KEY": "of-the-simulator",
         "ML_SERVER_DATA_DIR": str(folder / "data"),
-        "ML_SERVER_ADMIN_TOKEN": "an-admin-token-that-only-this-test-knows",
+        "ML_SERVER_ADMIN_TOKEN": ADMIN_TOKEN,
         "GAP_FILLER_REGIONS": REGION,
         "GAP_FILLER_INSTANCE_TYPES": TYPES,
         "LIVE_INTERVAL_SECONDS": "2",

@@ -1,4 +1,4 @@
-"""The mission's block of settings starts the server as it stands; only hosts and folders, and the port of Redis, are redirected."""
+"""The mission's block of settings starts the server as it stands: only hosts, folders and the port of Redis differ."""
 
 from pathlib import Path
 

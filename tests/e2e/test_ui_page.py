@@ -8,14 +8,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, Request, Response, WebSocket, expect, sync_playwright
+from playwright.sync_api import (
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    WebSocket,
+    WebSocketRoute,
+    expect,
+    sync_playwright,
+)
 
 from examples.clusters import sample_clusters
-from tests.e2e.page_runs import ROOT, Running, everything
+from tests.e2e.page_runs import ADMIN_TOKEN, ROOT, Running, everything
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -212,3 +221,50 @@ def test_a_person_goes_from_the_link_to_a_live_chart(page: Page, running: Runnin
     page.get_by_role("button", name="Sign out").click()
     expect(page.locator("#co-token")).to_be_visible()
     expect(page.get_by_text("SIMULATED MARKET")).to_be_visible()
+
+
+@dataclass
+class Wire:
+    """Stands between the page and the predictions stream, so that the line can be cut."""
+
+    routes: list[WebSocketRoute] = field(default_factory=list)
+    servers: list[WebSocketRoute] = field(default_factory=list)
+    events: list[dict[str, int]] = field(default_factory=list)
+
+    def join(self, route: WebSocketRoute) -> None:
+        """Pass everything on and remember the events."""
+        self.routes.append(route)
+        server = route.connect_to_server()
+        self.servers.append(server)
+
+        def pass_on(text: str | bytes) -> None:
+            message = json.loads(text)
+            if message["type"] == "predictions":
+                self.events.append({name: message[name] for name in ("seq", "previous")})
+            route.send(text)
+
+        server.on_message(pass_on)
+
+    def cut(self) -> None:
+        """End the newest line, on both sides."""
+        self.servers[-1].close()
+        self.routes[-1].close(code=1012, reason="the line is cut")
+
+
+@pytest.mark.timeout(240)
+def test_a_stream_that_breaks_goes_on_where_it_stopped(page: Page, running: Running) -> None:
+    wire = Wire()
+    page.route_web_socket("**/predictions/live*", wire.join)
+    page.goto(f"{running.address}/ui")
+    page.get_by_label("Token").fill(ADMIN_TOKEN)
+    page.get_by_role("button", name="Sign in").click()
+    updates = "Number(document.querySelector('#co-chart').dataset.live)"
+    page.wait_for_function(f"{updates} >= 1")
+    newest, shown = wire.events[-1]["seq"], int(page.evaluate(updates))
+    wire.cut()
+    expect(page.locator("#co-feed")).to_have_text("reconnecting")
+    expect(page.locator("#co-feed")).to_have_text("live")
+    page.wait_for_function(f"{updates} >= {shown + 2}")
+    assert parse_qs(urlsplit(wire.routes[1].url).query)["after"] == [str(newest)]
+    told = [event["seq"] for event in wire.events]
+    assert [event["previous"] for event in wire.events[1:]] == told[:-1], "every event once, none left out"
