@@ -108,7 +108,7 @@ def _read(path: Path) -> pl.DataFrame:
 def _read_json(path: Path) -> pl.DataFrame:
     try:
         whole = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PriceFileInvalid(path.name, f"is broken JSON: {error}") from error
     rows = whole.get("SpotPriceHistory") if isinstance(whole, dict) else whole
     if not isinstance(rows, list):

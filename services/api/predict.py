@@ -30,14 +30,14 @@ class PredictRequest(BaseModel):
     instance_type: PlaceName = Field(description="Such as m5.large")
     region: PlaceName = Field(description="Such as us-east-1")
     spot_price: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="USD per hour; default: the current one"
+        None, gt=0, allow_inf_nan=False, strict=True, description="USD per hour; default: the current one"
     )
     launch_time: Instant | None = Field(
         None, description="Past: a running instance; future: a planned launch (at most 30 days ahead); default: now"
     )
     availability_zone: PlaceName | None = Field(None, description="Default: every zone, and the riskiest answers")
     product_description: PlaceName = Field(LINUX, description="As AWS spells it")
-    horizon_hours: int | None = Field(None, description="Must be the model's own")
+    horizon_hours: int | None = Field(None, strict=True, description="Must be the model's own")
     model_id: PlaceName | None = Field(None, description="Any version; default: the active one")
 
     def ask(self, *, include_features: bool) -> Ask:

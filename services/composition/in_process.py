@@ -1,7 +1,7 @@
 """The desks of a server that is one process: the same work, one call away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +18,7 @@ from gapfill.plan import Analysis
 from gapfill.price_files import read_price_file
 from gapfill.prices import PriceSource
 from gapfill.requests import FillRequest
+from gapfill.zones import region_of_zone
 from services.api.house import House, UploadOrder
 from services.composition.defaults import apply_defaults
 from services.composition.house import follow_board, open_house
@@ -123,9 +124,29 @@ class Gaps:
 
 def import_file(filler: GapFiller, source: PriceSource, path: Path, label: str) -> dict[str, int]:
     """Read a dump and store its points; zone ids become names where the market knows them."""
-    file = read_price_file(path)
+    file = read_price_file(path, ZoneNames(source))
     stored = filler.import_prices(file.points, label)
     return {"stored": stored.stored, "present": stored.present, "refused": stored.refused + file.refused}
+
+
+class ZoneNames(Mapping[str, str]):
+    """Zone id → the account's own name of the zone, asked of the market only where a file has ids."""
+
+    def __init__(self, source: PriceSource) -> None:
+        self._source = source
+
+    def __getitem__(self, zone_id: str) -> str:
+        """Raises KeyError for an id that the market does not have, and `MarketError`s."""
+        region = region_of_zone(zone_id)
+        if region not in self._source.regions():
+            raise KeyError(zone_id)
+        return {known: name for name, known in self._source.zones(region).items()}[zone_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return (zone_id for region in self._source.regions() for zone_id in self._source.zones(region).values())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def places(source: PriceSource) -> dict[str, list[str]]:
