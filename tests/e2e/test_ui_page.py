@@ -230,14 +230,18 @@ class Wire:
     routes: list[WebSocketRoute] = field(default_factory=list)
     servers: list[WebSocketRoute] = field(default_factory=list)
     events: list[dict[str, int]] = field(default_factory=list)
+    cuts: int = 0
 
     def join(self, route: WebSocketRoute) -> None:
         """Pass everything on and remember the events."""
         self.routes.append(route)
+        number = len(self.routes)
         server = route.connect_to_server()
         self.servers.append(server)
 
         def pass_on(text: str | bytes) -> None:
+            if number <= self.cuts:
+                return
             message = json.loads(text)
             if message["type"] == "predictions":
                 self.events.append({name: message[name] for name in ("seq", "previous")})
@@ -245,10 +249,13 @@ class Wire:
 
         server.on_message(pass_on)
 
-    def cut(self) -> None:
-        """End the newest line, on both sides."""
+    def cut(self) -> int:
+        """End the newest line, on both sides; the seq of the last event that went through."""
+        self.cuts = len(self.routes)
+        newest = self.events[-1]["seq"]
         self.servers[-1].close()
         self.routes[-1].close(code=1012, reason="the line is cut")
+        return newest
 
 
 @pytest.mark.timeout(240)
@@ -260,8 +267,8 @@ def test_a_stream_that_breaks_goes_on_where_it_stopped(page: Page, running: Runn
     page.get_by_role("button", name="Sign in").click()
     updates = "Number(document.querySelector('#co-chart').dataset.live)"
     page.wait_for_function(f"{updates} >= 1")
-    newest, shown = wire.events[-1]["seq"], int(page.evaluate(updates))
-    wire.cut()
+    shown = int(page.evaluate(updates))
+    newest = wire.cut()
     expect(page.locator("#co-feed")).to_have_text("reconnecting")
     expect(page.locator("#co-feed")).to_have_text("live")
     page.wait_for_function(f"{updates} >= {shown + 2}")
