@@ -1,5 +1,6 @@
 """The in-process root: the same API and page on the same core in one process, as `bentoml serve` and tests run it."""
 
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,6 +22,9 @@ async def _from_environment() -> AsyncIterator[House]:
     settings = Settings.load()
     configure_logging(settings.log_level, "server", secrets=settings.secrets())
     async with in_process(settings) as house:
+        if settings.admin_token is None and (token := house.keys.create_first()):
+            sys.stdout.write(f"Admin token, shown this once: {token}\n")
+            sys.stdout.flush()
         yield house
 
 

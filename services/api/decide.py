@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from engines.contract import Cluster, Constraints, Node, Requirements
 from gapfill.pools import LINUX
+from services import telemetry
 from services.api.answers import Json
 from services.api.asking import PREFIX, InHouse, Who, record
 from services.api.gate import needs
@@ -53,6 +54,7 @@ async def spot_optimize(house: InHouse, request: DecideRequest) -> Response:
     given = await run_in_threadpool(question, block, house.slots, [cluster])
     output = await house.decisions.decide(given)
     decision = output.decisions[0]
+    telemetry.engine_id.set(output.made_by.engine_id if output.made_by else "")
     return Json(
         {
             **decision.model_dump(mode="json"),

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
+from services import telemetry
 from services.api.asking import PREFIX, InHouse, Who, record
 from services.api.gate import needs
 
@@ -38,6 +39,7 @@ def list_engines(house: InHouse) -> list[dict[str, Any]]:
 @needs("operator")
 async def select(house: InHouse, who: Who, order: SelectOrder) -> dict[str, Any]:
     """Let an engine decide; its config is checked against the engine's schema first."""
+    telemetry.engine_id.set(order.engine_id)
     config = house.catalogue.validated_config(order.engine_id, order.config)
     selected = await run_in_threadpool(house.selection.select, order.engine_id, config, who.name, datetime.now(UTC))
     await house.decisions.follow()

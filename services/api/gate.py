@@ -25,6 +25,8 @@ BODY_LIMIT = 4 * 1024**2
 MULTIPART_ALLOWANCE = 256 * 1024
 # What the API is; the page that shows it asks for a token before it can do anything.
 DOCUMENTS = frozenset({"/docs", "/docs/oauth2-redirect", "/openapi.json"})
+# What these do is in the log; what is only asked, thousands of times a second, is so at the level debug.
+CHANGING: tuple[Role, ...] = ("operator", "admin")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SECURITY_HEADERS = {
@@ -108,8 +110,9 @@ class Gate:
             took = time.perf_counter() - began
             house.metrics.requests.labels(method=scope["method"], route=template, status=str(watch.status)).inc()
             house.metrics.request_seconds.labels(route=template).observe(took)
-            if (template != UNKNOWN and scope["method"] not in SAFE_METHODS) or watch.status >= 500:
-                _log.info("request_answered", route=template, status=watch.status, ms=round(took * 1000, 2))
+            changes = rule is not None and rule[0] in CHANGING and scope["method"] not in SAFE_METHODS
+            tell = _log.info if changes or watch.status >= 500 else _log.debug
+            tell("request_answered", route=template, status=watch.status, ms=round(took * 1000, 2))
 
     def _route(self, scope: Scope) -> BaseRoute | None:
         return next((r for r in self._api.router.routes if r.matches(scope)[0] is Match.FULL), None)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from gapfill.errors import MarketError
+from services import telemetry
 from services.api.asking import FIRST_SPOT_DAY, PREFIX, InHouse, Who, record
 from services.api.gate import needs
 from services.api.house import House, UploadOrder
@@ -64,6 +65,7 @@ async def upload(
         admitted = await house.models.admit(staged, order)
     finally:
         staged.discard()
+    telemetry.model_id.set(admitted.model_id)
     record(house, who, "model.uploaded", admitted.model_id, sha256=admitted.sha256)
     return _row(house, admitted, set())
 
@@ -136,6 +138,7 @@ async def delete(house: InHouse, who: Who, model_id: str) -> dict[str, Any]:
 
 
 async def _activate(house: House, who: Who, model_id: str, action: str) -> dict[str, Any]:
+    telemetry.model_id.set(model_id)
     version = await run_in_threadpool(house.slots.prepare, model_id)
     pointer = await run_in_threadpool(house.activations.activate, version, who.name, datetime.now(UTC))
     await run_in_threadpool(house.slots.activate, pointer)

@@ -3,20 +3,20 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-import polars as pl
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
 from gapfill.pools import LINUX
 from gapfill.scope import Scope
+from services import telemetry
 from services.api.answers import Json, columns, instants
 from services.api.asking import PREFIX, InHouse, Instant, PlaceName
 from services.api.gate import needs
 from services.api.stream import prediction_rows
 from services.errors import DataStale, RequestInvalid
 from services.live.inference import Ask
-from services.live.past import predictions_with_actuals
+from services.live.past import in_usd, predictions_with_actuals
 
 MOST_ROWS = 50_000
 router = APIRouter(prefix=PREFIX, tags=["predictions"])
@@ -58,6 +58,7 @@ async def spot_interruption(house: InHouse, request: PredictRequest, include: st
         answer = house.inference.interruption(ask)
     else:
         answer = await run_in_threadpool(house.inference.interruption, ask)
+    telemetry.model_id.set(answer["model_id"])
     house.metrics.predictions.labels(model_id=answer["model_id"], origin="served").inc(len(answer["pools"]))
     return Json(answer)
 
@@ -127,7 +128,7 @@ async def prices(
     """Price points of some pools (USD per hour), each preceded by the one that held at `start`."""
     since, until = _stretch(start, end, datetime.now(UTC))
     rows = await run_in_threadpool(house.history.prices, Scope.of_pools(pool_id), since, until)
-    told = rows.select("pool_id", "at", (pl.col("price_micro_usd") / 1e6).alias("spot_price"))
+    told = in_usd(rows).rename({"usd": "spot_price"})
     return Json(
         {
             "market_id": house.facts["market_id"],

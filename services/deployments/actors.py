@@ -15,7 +15,7 @@ from gapfill.requests import FillRequest
 from services.composition.in_process import import_file, places
 from services.composition.parts import open_parts, open_source
 from services.composition.workers import open_filler, open_loop
-from services.deployments.logs import log_as
+from services.deployments.process import begin
 from services.live.board import FeatureBlock
 from services.settings import Settings
 
@@ -35,7 +35,7 @@ class GapFillerActor:
     """The only writer of price history."""
 
     def __init__(self, settings: Settings, release: str) -> None:
-        log_as("gap_filler", settings)
+        begin("gap_filler", settings)
         self._release = release
         self._parts = open_parts(settings)
         self._source = open_source(settings, self._parts.store)
@@ -97,7 +97,7 @@ class LiveLoopActor:
     """The only producer of ticks."""
 
     def __init__(self, settings: Settings, release: str) -> None:
-        log_as("live_loop", settings)
+        begin("live_loop", settings)
         self._release = release
         self._parts = open_parts(settings)
         self._loop, self._worker = open_loop(self._parts, _ingest)

@@ -4,7 +4,7 @@ import asyncio
 
 from engines.canonical import restored
 from services.composition.parts import open_host
-from services.deployments.logs import log_as
+from services.deployments.process import begin
 from services.live.deciding import follow_selection
 from services.live.selection import EngineSelection
 from services.settings import Settings
@@ -15,7 +15,7 @@ class DecisionEngine:
     """A shell around `EngineHost`."""
 
     def __init__(self, settings: Settings) -> None:
-        log_as("decision_engine", settings)
+        begin("decision_engine", settings)
         self._host = open_host(settings)
         self._selection = EngineSelection(open_store(settings))
 

@@ -15,7 +15,7 @@ from services.composition.defaults import apply_defaults
 from services.composition.house import follow_board, open_house
 from services.composition.parts import Parts, open_parts
 from services.deployments.desks import RayDesks
-from services.deployments.logs import log_as
+from services.deployments.process import begin
 from services.deployments.reconciler import Reconciler
 from services.errors import Unavailable
 from services.live.selection import EngineSelection
@@ -31,7 +31,7 @@ class Ingress:
     """A shell around the API; it also keeps the two named actors alive."""
 
     def __init__(self, settings: Settings, loader: DeploymentHandle, engine: DeploymentHandle) -> None:
-        log_as("ingress", settings)
+        begin("ingress", settings)
         self._settings = settings
         self._loader = loader
         self._engine = engine

@@ -6,7 +6,7 @@ from pathlib import Path
 from gapfill.features.registry import NAMES
 from services.api.house import UploadOrder
 from services.composition.in_process import admit
-from services.deployments.logs import log_as
+from services.deployments.process import begin
 from services.models.intake import Intake
 from services.models.registry import Registry
 from services.models.staging import Staged
@@ -18,7 +18,7 @@ class ModelLoader:
     """A shell around `Intake` and `Registry`."""
 
     def __init__(self, settings: Settings) -> None:
-        log_as("model_loader", settings)
+        begin("model_loader", settings)
         self._registry = Registry(settings.model_dir)
         self._intake = Intake(self._registry, NAMES)
 

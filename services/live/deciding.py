@@ -83,9 +83,10 @@ class DecisionDiary:
             if last and last.value["content"] == content and _valid_until(last.value) > given.as_of:
                 continue
             row = self._row(decision, output, given.as_of)
-            self._store.put(LATEST, decision.cluster_id, {**row, "content": content}, fence=self._lease)
             kept = zlib.compress(json.dumps({**row, "input": json.loads(canonical(given))}).encode())
+            # The log first: what stands as the latest is always in the past as well.
             entry = self._store.append(LOG, decision.cluster_id, given.as_of, kept, fence=self._lease)
+            self._store.put(LATEST, decision.cluster_id, {**row, "content": content}, fence=self._lease)
             if entry.seq % 100 == 0:
                 self._store.trim(LOG, self._keep)
             told.append(decision)

@@ -34,7 +34,9 @@ from services.models.slots import Slots
 from services.settings import Settings
 from services.telemetry import Metrics
 
-INGEST_EVERY_S = 60.0
+# Prices and predictions are written in batches: after so many ticks, but at most so many seconds.
+FLUSH_EVERY_TICKS = 12
+FLUSH_EVERY_S = 60.0
 _log = structlog.get_logger(__name__)
 
 
@@ -89,7 +91,8 @@ class LiveLoop:
         self._recent = Recent(parts.history)
         self._regions: dict[str, _Region] = {}
         self._seq = 0
-        self._ingested_at = time.monotonic()
+        self._flushed_at = time.monotonic()
+        self._flush_every_s = min(FLUSH_EVERY_S, FLUSH_EVERY_TICKS * settings.live_interval_s)
         self._changed = threading.Condition()
         self.block: FeatureBlock | None = None
 
@@ -129,7 +132,7 @@ class LiveLoop:
         self._predict(block, now)
         self._decide(block)
         self._metrics.tick_at.set(now.timestamp())
-        if time.monotonic() - self._ingested_at >= INGEST_EVERY_S:
+        if time.monotonic() - self._flushed_at >= self._flush_every_s:
             self.flush()
         return True
 
@@ -141,7 +144,7 @@ class LiveLoop:
 
     def flush(self) -> None:
         """Hand live prices to the gap filler and write what was predicted; what fails is kept for the next time."""
-        self._ingested_at = time.monotonic()
+        self._flushed_at = time.monotonic()
         try:
             self._parts.predictions.write()
         except StaleWriter:

@@ -81,7 +81,9 @@ class Stage:
         return self._tell("decisions", block, {"made_by": made_by}, rows)
 
     def _tell(self, kind: Kind, block: FeatureBlock, header: dict[str, object], rows: pl.DataFrame) -> int:
-        body = encode(block.market_id, self._last[kind], {"as_of": block.as_of.isoformat(), **header}, rows)
+        body = encode(
+            block.market_id, self._last[kind], {"as_of": block.as_of.isoformat().replace("+00:00", "Z"), **header}, rows
+        )
         entry = self._store.append(LOG, kind, block.as_of, body, fence=self._lease)
         self._last[kind] = entry.seq
         if entry.seq % TRIM_EVERY == 0:
