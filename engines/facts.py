@@ -5,6 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+# The largest count that is meant: every JSON reader and every 32-bit counter of an orchestrator holds it.
+MOST = 2**31 - 1
+
 CapacityType = Literal["spot", "on_demand"]
 Architecture = Literal["x86_64", "arm64"]
 Calibration = Literal["calibrated", "uncalibrated", "unknown"]
@@ -35,7 +38,7 @@ class Resources(Strict):
 
     vcpu: float = Field(gt=0, description="Virtual CPUs (count)")
     memory_gib: float = Field(gt=0, description="Memory (GiB)")
-    gpus: int = Field(default=0, ge=0, description="GPUs (count)")
+    gpus: int = Field(default=0, ge=0, le=MOST, description="GPUs (count)")
 
 
 class Requested(Strict):
@@ -43,7 +46,7 @@ class Requested(Strict):
 
     cpu: Share = Field(description="CPU requested, as a share of the node's vCPU (0..1)")
     memory: Share = Field(description="Memory requested, as a share of the node's memory (0..1)")
-    gpus: int = Field(default=0, ge=0, description="GPUs requested (count)")
+    gpus: int = Field(default=0, ge=0, le=MOST, description="GPUs requested (count)")
 
 
 class Utilisation(Strict):
@@ -77,7 +80,7 @@ class Node(Strict):
     do_not_disrupt: bool = Field(
         default=False, description="The operator forbids any disruption: the node is left alone"
     )
-    pods: int = Field(default=0, ge=0, description="Pods on the node (count)")
+    pods: int = Field(default=0, ge=0, le=MOST, description="Pods on the node (count)")
     price: UsdPerHour | None = Field(
         default=None,
         description="What the node costs now (USD per hour); null: taken from the pools where they know it",
@@ -92,12 +95,12 @@ class Requirements(Strict):
 
     vcpu: float = Field(default=0, ge=0, description="Virtual CPUs over all nodes (count); 0 asks for none")
     memory_gib: float = Field(default=0, ge=0, description="Memory over all nodes (GiB); 0 asks for none")
-    gpus: int = Field(default=0, ge=0, description="GPUs over all nodes (count)")
+    gpus: int = Field(default=0, ge=0, le=MOST, description="GPUs over all nodes (count)")
     architecture: Architecture | None = Field(
         default=None, description="The only architecture it runs on; null: any allowed"
     )
-    min_nodes: int = Field(default=0, ge=0, description="Fewest nodes (count)")
-    max_nodes: int | None = Field(default=None, ge=1, description="Most nodes (count); null: no limit")
+    min_nodes: int = Field(default=0, ge=0, le=MOST, description="Fewest nodes (count)")
+    max_nodes: int | None = Field(default=None, ge=1, le=MOST, description="Most nodes (count); null: no limit")
     min_node_vcpu: float = Field(default=0, ge=0, description="Each new node has at least this many vCPUs (count)")
     min_node_memory_gib: float = Field(default=0, ge=0, description="Each new node has at least this much memory (GiB)")
 
@@ -129,9 +132,12 @@ class Constraints(Strict):
     min_pools: int = Field(
         default=1,
         ge=1,
+        le=MOST,
         description="Distinct spot pools that spot nodes are spread over (count), as far as there are nodes",
     )
-    max_concurrent_disruptions: int = Field(default=1, ge=1, description="Nodes drained at the same time (count)")
+    max_concurrent_disruptions: int = Field(
+        default=1, ge=1, le=MOST, description="Nodes drained at the same time (count)"
+    )
     budget_usd_per_hour: UsdPerHour | None = Field(default=None, description="Most the cluster may cost (USD per hour)")
     min_savings_percent: float = Field(
         default=0,
@@ -178,7 +184,7 @@ class PoolFacts(Strict):
     )
     vcpu: float = Field(gt=0, description="Virtual CPUs of one instance (count)")
     memory_gib: float = Field(gt=0, description="Memory of one instance (GiB)")
-    gpus: int = Field(default=0, ge=0, description="GPUs of one instance (count)")
+    gpus: int = Field(default=0, ge=0, le=MOST, description="GPUs of one instance (count)")
     gpu_model: str | None = Field(default=None, description="Model of those GPUs; null without GPUs or when unknown")
     architecture: Architecture = Field(default="x86_64", description="CPU architecture")
     interruption_probability: Probability | None = Field(
