@@ -22,6 +22,7 @@ class RayHead:
     """Where one Ray head lives; `env` is what each of its processes, and whoever speaks to it, must have."""
 
     temp_dir: Path
+    python: str
     gcs_port: int
     dashboard_port: int
     agent_port: int
@@ -43,6 +44,7 @@ def plan_head() -> RayHead:
     """Choose a folder and free ports for a new head."""
     temp_dir = Path(SHORT_TMP) / f"co-{secrets.token_hex(4)}"
     temp_dir.mkdir(mode=0o700)
+    python = _python_without_spaces(temp_dir)
     gcs, dashboard, agent, client, stats, metrics, fallback, fallback_grpc, low = free_ports(9)
     env = {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -71,13 +73,22 @@ def plan_head() -> RayHead:
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "BENTOML_DO_NOT_TRACK": "True",
     }
-    return RayHead(temp_dir, gcs, dashboard, agent, client, env)
+    return RayHead(temp_dir, python, gcs, dashboard, agent, client, env)
+
+
+def _python_without_spaces(temp_dir: Path) -> str:
+    """This Python by a path that Ray can put into command lines, which it splits at spaces."""
+    if not any(character.isspace() for character in sys.prefix + sys.executable):
+        return sys.executable
+    link = temp_dir / "env"
+    link.symlink_to(sys.prefix, target_is_directory=True)
+    return str(link / Path(sys.executable).relative_to(sys.prefix))
 
 
 def start_head(head: RayHead, env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
     """Start the head as a child of this process; every replica and actor will have `env`."""
     command = [
-        sys.executable,
+        head.python,
         "-m",
         "ray.scripts.scripts",
         "start",

@@ -168,7 +168,7 @@ class _Start:
         log = _fresh_log(self._logs / "deploy.log")
         with log.open("ab") as errors:
             self._driver = subprocess.Popen(
-                [sys.executable, "-m", "services.launch.driver", head.address, str(self._children["Ray"].pid)],
+                [head.python, "-m", "services.launch.driver", head.address, str(self._children["Ray"].pid)],
                 env=env,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

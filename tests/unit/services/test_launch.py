@@ -1,6 +1,7 @@
 """Starting and stopping: whose processes, whose port, whose prices."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -94,6 +95,22 @@ def test_two_heads_share_nothing() -> None:
     finally:
         first.temp_dir.rmdir()
         second.temp_dir.rmdir()
+
+
+def test_a_path_with_a_space_is_hidden_from_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    spaced = tmp_path / "with a space"
+    spaced.symlink_to(sys.prefix, target_is_directory=True)
+    monkeypatch.setattr(sys, "executable", str(spaced / Path(sys.executable).relative_to(sys.prefix)))
+    monkeypatch.setattr(sys, "prefix", str(spaced))
+    head = plan_head()
+    try:
+        assert " " not in head.python
+        told = subprocess.run(
+            [head.python, "-c", "import sys; print(sys.prefix)"], capture_output=True, text=True, check=True
+        )
+        assert told.stdout.strip() == str(head.temp_dir / "env")
+    finally:
+        shutil.rmtree(head.temp_dir)
 
 
 def test_free_ports_leave_room_for_replicas() -> None:
