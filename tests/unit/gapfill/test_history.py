@@ -32,9 +32,9 @@ def listed(frame: pl.DataFrame) -> Sequence[tuple[str, datetime, int]]:
     return frame.select("pool_id", "at", "price_micro_usd").rows()
 
 
-@pytest.fixture
-def history(tmp_path: Path) -> History:
-    return History(tmp_path / "history", "sim:1")
+@pytest.fixture(params=["history", "with a space, 100 % and ü"])
+def history(tmp_path: Path, request: pytest.FixtureRequest) -> History:
+    return History(tmp_path / str(request.param), "sim:1")
 
 
 def test_a_point_is_stored_once(history: History) -> None:
