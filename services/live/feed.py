@@ -19,7 +19,8 @@ from services.store.protocol import Entry, Store
 
 RING = 512
 PAGE = 50
-POLL_S = 1.0
+POLL_S = 0.25
+STOP_PATIENCE_S = 5.0
 _log = structlog.get_logger(__name__)
 
 
@@ -71,7 +72,7 @@ class Feed:
         """Stop following; readers end with their sockets."""
         self._stopping.set()
         if self._thread:
-            await asyncio.to_thread(self._thread.join, POLL_S * 5)
+            await asyncio.to_thread(self._thread.join, STOP_PATIENCE_S)
 
     async def follow(self, kind: str, after: int, heartbeat_s: float) -> AsyncIterator[Signal]:
         """Events of a kind with seq > `after`, each exactly once, for as long as one listens.

@@ -72,8 +72,10 @@ def _dashboard_answers(head: RayHead, process: "subprocess.Popen[bytes]") -> boo
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    root = psutil.Process(process.pid)
-    family = [root, *root.children(recursive=True)]
+    family = []
+    if process.poll() is None:
+        root = psutil.Process(process.pid)
+        family = [root, *root.children(recursive=True)]
     recorded = [Recorded(one.pid, one.create_time(), one.name()) for one in family]
     left = end(recorded, grace_s=3.0)
     process.wait(10)
