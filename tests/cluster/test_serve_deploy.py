@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 
 from tests.cluster.conftest import TOKEN, Cluster
 from tests.running_server import eventually
+
+# Whole servers start and stop here, on whatever machine this is.
+pytestmark = pytest.mark.timeout(600)
 
 CONFIG = Path(__file__).parents[2] / "serve_config.yaml"
 

@@ -3,8 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import httpx
+import pytest
 
 from tests.running_server import RunningServer
+
+# Whole servers start and stop here, on whatever machine this is.
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_the_command_tells_what_it_does(server: RunningServer) -> None:

@@ -2,10 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from gapfill.market.server import MarketOptions, build_app, build_source
 from gapfill.market.threaded import serve_in_thread
 from tests.redis_server import RedisServer
 from tests.running_server import eventually, free_port, running
+
+# Whole servers start and stop here, on whatever machine this is.
+pytestmark = pytest.mark.timeout(600)
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 TOKEN = "an-admin-token-for-this-test-only-0123456789"

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import httpx
 import psutil
+import pytest
 
 from gapfill.market.server import MarketOptions, build_app, build_source
 from gapfill.market.threaded import serve_in_thread
 from tests.running_server import RunningServer, eventually, running, start
+
+# Whole servers start and stop here, on whatever machine this is.
+pytestmark = pytest.mark.timeout(600)
 
 
 def refused(server: RunningServer, *words: str) -> None:

@@ -1,9 +1,13 @@
 """The page as the real command serves it: signed in with the admin token, it shows the market live."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.e2e.browser import Watch, shoot
 from tests.running_server import RunningServer
+
+# Whole servers start and stop here, on whatever machine this is.
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_the_page_is_live(server: RunningServer, page: Page) -> None:

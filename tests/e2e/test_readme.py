@@ -12,6 +12,9 @@ import pytest
 
 from tests.running_server import RunningServer
 
+# Whole servers start and stop here, on whatever machine this is.
+pytestmark = pytest.mark.timeout(600)
+
 README = Path(__file__).parents[2] / "README.md"
 ADDRESS = "127.0.0.1:8001"
 LEFT_OUT = "…"

@@ -7,10 +7,14 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import connect
 
 from tests.running_server import RunningServer, eventually
+
+# Whole servers start and stop here, on whatever machine this is.
+pytestmark = pytest.mark.timeout(600)
 
 BACK_S = 60.0
 
