@@ -29,7 +29,7 @@ class Cluster:
     data_dir: Path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A head beside a simulated market, with nothing deployed on it yet."""
     folder = tmp_path_factory.mktemp("cluster")

@@ -45,7 +45,7 @@ def test_the_block_starts_four_replicas_on_redis(tmp_path: Path) -> None:
             with running(tmp_path / "data", env, port=int(block["ML_SERVER_PORT"])) as server:
                 assert "Admin token" not in server.said
                 server.token = TOKEN
-                assert len(server.pids("ServeReplica:api:Ingress")) == 4
+                eventually(lambda: len(server.pids("ServeReplica:api:Ingress")) == 4, 60, "four ingress replicas")
                 with server.client() as api:
                     eventually(lambda: api.get("/predictions/latest").status_code == 200, 60, "prices of the live loop")
                     rows = api.get("/predictions/latest").json()["predictions"]
