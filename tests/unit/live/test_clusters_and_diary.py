@@ -60,9 +60,8 @@ def test_a_question_has_the_pools_that_could_matter() -> None:
     elsewhere = asked().pools
     assert {pool.region for pool in elsewhere} == {"us-east-1", "eu-west-1"}
     assert all(pool.interruption_probability == 0.05 for pool in elsewhere)
-    limited = FRESH.model_copy(
-        update={"constraints": FRESH.constraints.model_copy(update={"allowed_regions": ("eu-west-1",)})}
-    )
+    there = FRESH.constraints.model_copy(update={"allowed_regions": ("eu-west-1",)})
+    limited = FRESH.model_copy(update={"constraints": there})
     assert {pool.region for pool in asked(0, limited).pools} == {"eu-west-1"}
     windows = FRESH.model_copy(update={"product_description": "Windows"})
     assert asked(0, windows).pools == ()
