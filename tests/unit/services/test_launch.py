@@ -93,8 +93,8 @@ def test_two_heads_share_nothing() -> None:
         # A Unix address has at most 107 bytes, and Serve puts a folder of 56 characters and a suffix into it.
         assert len(first.env["RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH"]) + 57 + 8 < 97
     finally:
-        first.temp_dir.rmdir()
-        second.temp_dir.rmdir()
+        shutil.rmtree(first.temp_dir)
+        shutil.rmtree(second.temp_dir)
 
 
 def test_a_path_with_a_space_is_hidden_from_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
