@@ -37,6 +37,8 @@ STDERR_KEPT = 4096
 # A second thread in the child would be out of Landlock's reach.
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
+    # Arrow's own allocator reserves 1 GiB of addresses at the first string column of pandas, which is the whole limit.
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "JOBLIB_MULTIPROCESSING": "0",
