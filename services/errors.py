@@ -15,9 +15,6 @@ ServerError
 │   ├── ModelInUse               it is active, so it cannot be deleted
 │   ├── ModelRefused             the file is not a model we let in
 │   └── NoActiveModel            nothing is active for the task
-├── EngineError
-│   ├── EngineNotFound           no such engine
-│   └── EngineFailed             the engine did not return a valid decision
 ├── PoolUnknown                  no tracked pool matches
 ├── ClusterUnknown               no such cluster
 ├── DataStale                    the newest data is older than allowed
