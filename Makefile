@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup run test unit lint format bench clean
+.PHONY: setup run test unit lint format bench
 
 setup: $(STAMP)
 
@@ -30,3 +30,7 @@ lint: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python -m bench.features
+	$(BIN)/python -m bench.start $(ARGS)
