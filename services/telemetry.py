@@ -48,9 +48,6 @@ class Metrics:
         self.predictions = Counter(
             "cloudoptim_predictions", "Rows predicted.", ["model_id", "origin"], registry=registry
         )
-        self.prediction_seconds = Histogram(
-            "cloudoptim_prediction_seconds", "Time of one scorer call.", ["model_id"], buckets=FAST_S, registry=registry
-        )
         self.decisions = Counter(
             "cloudoptim_decisions", "Decisions made, by result.", ["engine_id", "result"], registry=registry
         )
@@ -77,9 +74,6 @@ class Metrics:
         self.swaps = Counter("cloudoptim_swaps", "Model and engine swaps.", ["what", "result"], registry=registry)
         self.subscribers = Gauge("cloudoptim_websocket_subscribers", "Open WebSockets.", ["stream"], registry=registry)
         self.events = Counter("cloudoptim_events", "Events appended to the log.", ["kind"], registry=registry)
-        self.events_dropped = Counter(
-            "cloudoptim_subscribers_dropped", "Subscribers closed for being too slow.", ["stream"], registry=registry
-        )
         self.store_seconds = Histogram(
             "cloudoptim_store_seconds", "Time of one store call.", ["call"], buckets=(*FAST_S, 5.0), registry=registry
         )

@@ -164,12 +164,26 @@ def _exposition(own: CollectorRegistry, desks: Desks) -> Callable[[], Awaitable[
         families = [*own.collect(), *await desks.families()]
         merged: dict[str, Metric] = {}
         for family in families:
-            if family.name in merged:
-                merged[family.name].samples.extend(family.samples)
-            else:
-                merged[family.name] = family
+            merged[family.name] = _together(merged[family.name], family) if family.name in merged else family
         registry = CollectorRegistry()
         registry.register(_Families(list(merged.values())))
         return generate_latest(registry)
 
     return expose
+
+
+def _together(one: Metric, other: Metric) -> Metric:
+    """One family of two processes' counts: a series may stand in an answer only once.
+
+    Counts add up; of gauges and times of creation the larger one, the one that somebody has set, is kept.
+    """
+    series = {(sample.name, *sorted(sample.labels.items())): sample for sample in one.samples}
+    for sample in other.samples:
+        key = (sample.name, *sorted(sample.labels.items()))
+        if key in series:
+            larger = one.type == "gauge" or sample.name.endswith("_created")
+            values = (series[key].value, sample.value)
+            sample = sample._replace(value=max(values) if larger else sum(values))
+        series[key] = sample
+    one.samples = list(series.values())
+    return one

@@ -16,6 +16,7 @@ from services.models.shelf import Shelf
 from services.models.slots import Slots
 from services.settings import Settings
 from services.store.directory import bind_store_market
+from services.store.measured import MeasuredStore
 from services.store.opening import open_store
 from services.store.protocol import Lease, Store
 from services.telemetry import Metrics
@@ -39,12 +40,12 @@ class Parts:
 
 def open_parts(settings: Settings) -> Parts:
     """Raises what `open_store` raises."""
-    store = open_store(settings)
-    registry = CollectorRegistry()
+    metrics = Metrics(CollectorRegistry())
+    store = MeasuredStore(open_store(settings), metrics)
     return Parts(
         settings,
         store,
-        Metrics(registry),
+        metrics,
         Activations(store),
         Slots(ScorerLoader(Shelf(settings.model_dir))),
     )
