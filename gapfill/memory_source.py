@@ -67,8 +67,8 @@ class MemoryPriceSource:
         inside = known.filter(pl.col("at") >= start)
         before = known.filter(pl.col("at") < start).unique("pool_id", keep="first", maintain_order=True)
         for page in pl.concat([inside, before]).iter_slices(self._page_size):
-            good = page.filter(pl.col("price_micro_usd") > 0)
-            yield PricePage(good, page.height - good.height)
+            is_price = pl.col("price_micro_usd") > 0
+            yield PricePage(page.filter(is_price), page.filter(~is_price)["at"].to_list())
 
     def current(self, region: str, instance_types: Sequence[str], products: Sequence[str]) -> pl.DataFrame:
         """See `PriceSource`."""

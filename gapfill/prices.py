@@ -12,11 +12,11 @@ import polars as pl
 class PricePage:
     """One page of price points (schema `frames.PRICES`, in no promised order, duplicates possible).
 
-    `refused` counts records that were not prices (zero, negative, not a number); they are in no row.
+    `refused` are the instants of the records that were not prices (zero, negative, not a number); they are in no row.
     """
 
     points: pl.DataFrame
-    refused: int = 0
+    refused: Sequence[datetime] = ()
 
 
 class PriceSource(Protocol):

@@ -96,12 +96,13 @@ class Puller:
         self._finish(shard, seconds)
 
     def _points(self, shard: Shard) -> tuple[pl.DataFrame, int]:
+        """The shard's points, carry-ins included, and how many records were refused that no other shard counts."""
         pages, refused = [pl.DataFrame(schema=PRICES)], 0
         for page in self._source.spot_pages(shard.region, shard.instance_types, shard.products, shard.start, shard.end):
             if self._halted():
                 raise Stopped
             pages.append(page.points)
-            refused += page.refused
+            refused += sum((shard.first or shard.start <= at) and at < shard.end for at in page.refused)
         return pl.concat(pages).filter(pl.col("at") < shard.end), refused
 
     def _store(self, shard: Shard, points: pl.DataFrame, refused: int) -> None:

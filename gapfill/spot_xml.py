@@ -62,7 +62,7 @@ def _pattern(names: tuple[bytes, ...]) -> re.Pattern[bytes]:
 
 
 def to_page(region: str, records: pl.DataFrame, zone_ids: dict[str, str]) -> PricePage:
-    """The records (`RECORDS`) of a region as price points; what is no price is counted, not kept.
+    """The records (`RECORDS`) of a region as price points; what is no price is in no row.
 
     Raises `polars.exceptions.PolarsError` on a time that is none.
     """
@@ -79,5 +79,5 @@ def to_page(region: str, records: pl.DataFrame, zone_ids: dict[str, str]) -> Pri
         # Six decimals are what the API gives, so the rounding only undoes binary noise.
         pl.when(price.is_finite()).then(price * 1e6).round().cast(pl.Int64(), strict=False).alias("price_micro_usd"),
     )
-    good = points.filter(pl.col("price_micro_usd") > 0)
-    return PricePage(good.cast(PRICES), points.height - good.height)
+    is_price = (pl.col("price_micro_usd") > 0).fill_null(value=False)
+    return PricePage(points.filter(is_price).cast(PRICES), points.filter(~is_price)["at"].to_list())

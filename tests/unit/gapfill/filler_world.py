@@ -41,10 +41,10 @@ def all_points() -> pl.DataFrame:
 class Market(MemoryPriceSource):
     """Counts what is asked, and fails where it is told to."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clock: Callable[[], datetime], points: pl.DataFrame | None = None) -> None:
         places = [(region, t) for region in REGIONS for t in TYPES]
         super().__init__(
-            all_points(),
+            all_points() if points is None else points,
             pl.DataFrame([(r, t, LINUX, NOW, 96_000) for r, t in places], schema=ON_DEMAND, orient="row"),
             pl.DataFrame([(t, 2, 8192, "x86_64", 0) for t in TYPES], schema=INSTANCE_TYPES, orient="row"),
             clock=clock,
@@ -85,9 +85,14 @@ LIMITS = FillLimits(
 )
 
 
-def build(folder: Path, limits: FillLimits = LIMITS, fence: Callable[[], None] = lambda: None) -> World:
+def build(
+    folder: Path,
+    limits: FillLimits = LIMITS,
+    fence: Callable[[], None] = lambda: None,
+    points: pl.DataFrame | None = None,
+) -> World:
     now = [NOW]
-    market = Market(lambda: now[0])
+    market = Market(lambda: now[0], points)
     history = History(folder / "history", market.market_id, fence)
     store = SqliteStore(folder / "store.sqlite3")
     predictor = FakePredictor(model(GAP_START))

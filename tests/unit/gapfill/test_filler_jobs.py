@@ -268,3 +268,14 @@ def test_imported_prices_join_the_history(world: World) -> None:
     result = world.filler.import_prices(pl.concat([old, bad]), "dump.csv")
     assert (result.stored, result.refused) == (old.height, 1)
     assert world.history.prices().height == old.height
+
+
+def test_a_record_that_is_no_price_counts_once_though_the_next_shard_carries_it_in(tmp_path: Path) -> None:
+    points = all_points().filter(pl.col("at") <= NOW - timedelta(hours=100))  # from then on, the last one is carried in
+    zero = pl.when(pl.col("at") == pl.col("at").max()).then(0).otherwise("price_micro_usd")
+    world = build(tmp_path, points=points.with_columns(zero.cast(pl.Int64).alias("price_micro_usd")))
+    job = world.filler.submit()
+    world.run()
+    ended = world.filler.status(job.task_id)
+    world.store.close()
+    assert (ended.status, ended.records_refused) == ("completed", points["pool_id"].n_unique())

@@ -107,7 +107,7 @@ def test_what_is_no_price_is_counted_not_kept() -> None:
     decoded = spot_xml.decode(page(item("0.123456"), *(item(price) for price in bad)))
     assert decoded is not None
     result = spot_xml.to_page("us-east-1", decoded[0], {})
-    assert result.refused == len(bad)
+    assert len(result.refused) == len(bad)
     assert result.points.row(0) == (
         "us-east-1/us-east-1a/m5.large/Linux/UNIX",
         "",
