@@ -11,8 +11,9 @@ from gapfill.pools import LINUX, Pool
 from services.errors import DataStale, PoolUnknown, RequestInvalid, Unavailable
 from services.live.board import FeatureBlock, FeatureBoard
 from services.live.facts import Places
+from services.models.held import Lent
 from services.models.predictor import Scored, predict
-from services.models.slots import Lent, Slots
+from services.models.slots import Slots
 from services.models.version import Task
 
 TASK: Task = "spot_interruption"

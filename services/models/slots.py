@@ -3,16 +3,16 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
-
-import numpy as np
+from weakref import WeakValueDictionary
 
 from services.errors import NoActiveModel
 from services.models.activation import Pointer
+from services.models.held import Held, Hold, Lent, Loan
 from services.models.scorer import Scorer
 from services.models.version import ModelVersion, Task
+from services.models.warming import warm
 
 PREPARED_FOR_S = 60.0
 EXTRAS_KEPT = 4
@@ -21,92 +21,110 @@ Load = Callable[[str], tuple[Scorer, ModelVersion]]
 
 
 @dataclass(frozen=True, slots=True)
-class Lent:
-    """What a request works with from its first line to its last."""
-
-    scorer: Scorer
-    version: ModelVersion
-    generation: int  # 0 for a version lent by its id that is not active
+class _Active:
+    held: Held
+    lent: Lent
 
 
-class Loan:
-    """`with slots.lend(task) as lent:`; the scorer stays open until the block ends."""
-
-    __slots__ = ("_held",)
-
-    def __init__(self, held: "_Held") -> None:
-        self._held = held
-
-    def __enter__(self) -> Lent:
-        return self._held.lent
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._held.give_back()
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    held: Held
+    generation: int | None  # the one it was prepared for; None: whichever comes
+    until: float
 
 
 class Slots:
-    """One slot per task. All methods may be called from any thread; `load` runs outside the lock."""
+    """One slot per task. All methods may be called from any thread; `load` runs outside the lock.
+
+    Who needs a version that is not active again and again holds it:
+
+        hold = slots.hold("name:v2")          # loads and warms it, once for all holders; seconds
+        with hold.lend() as lent:             # microseconds, no I/O
+            lent.scorer.score(matrix)
+        hold.release()                        # closed when the last loan has ended
+    """
 
     def __init__(self, load: Load, clock: Callable[[], float] = time.monotonic) -> None:
         """`load` turns a model_id into a scorer and its version; it may raise `ModelNotFound` or `ModelRefused`."""
         self._load = load
         self._clock = clock
         self._lock = threading.Lock()
-        self._active: dict[Task, _Held] = {}
-        self._prepared: dict[str, tuple[_Held, float]] = {}
-        self._extras: OrderedDict[str, _Held] = OrderedDict()
+        self._active: dict[Task, _Active] = {}
+        self._prepared: dict[str, _Prepared] = {}
+        self._extras: OrderedDict[str, Held] = OrderedDict()
+        self._loaded: WeakValueDictionary[str, Held] = WeakValueDictionary()
+
+    # Lending
 
     def lend(self, task: Task) -> Loan:
         """The active scorer of a task; raises `NoActiveModel`."""
         with self._lock:
-            held = self._active.get(task)
-            if held is None:
+            active = self._active.get(task)
+            if active is None:
                 raise NoActiveModel(task)
-            held.borrow()
-        return Loan(held)
+            active.held.borrow()
+        return Loan(active.held, active.lent)
+
+    def lend_loaded(self, model_id: str) -> Loan | None:
+        """Any version that is in memory already; None when it is not: `lend_version` would load it."""
+        with self._lock:
+            for active in self._active.values():
+                if active.lent.version.model_id == model_id and active.held.borrow():
+                    return Loan(active.held, active.lent)
+            held = self._borrowed(model_id)
+        return Loan(held, Lent(held.scorer, held.version, 0)) if held else None
 
     def lend_version(self, model_id: str) -> Loan:
-        """Any version by its id, for tests of a model; a few are kept loaded. Raises what `load` raises."""
-        with self._lock:
-            held = self._find(model_id)
-            if held is not None:
-                held.borrow()
-                return Loan(held)
-        fresh = self._warmed(model_id, 0)
+        """Any version by its id, for tests of a model; a few are kept loaded. Raises what `load` raises.
+
+        Takes seconds when it is not loaded: call it off the event loop.
+        """
+        loan = self.lend_loaded(model_id)
+        if loan is not None:
+            return loan
+        fresh = self._warmed(model_id)
         fresh.borrow()
         with self._lock:
-            replaced = self._extras.pop(model_id, None)
+            dropped = [self._extras.pop(model_id, None)]
             self._extras[model_id] = fresh
-            dropped = [replaced] if replaced else []
             while len(self._extras) > EXTRAS_KEPT:
                 dropped.append(self._extras.popitem(last=False)[1])
-        for old in dropped:
-            old.retire()
-        return Loan(fresh)
+        _give_back(dropped)
+        return Loan(fresh, Lent(fresh.scorer, fresh.version, 0))
 
-    def prepare(self, model_id: str) -> ModelVersion:
+    def hold(self, model_id: str) -> Hold:
+        """Keep any version loaded and warm until the hold is released; holders of one version share its scorer.
+
+        Raises what `load` raises. Takes seconds when it is not loaded: call it off the event loop.
+        """
+        with self._lock:
+            held = self._borrowed(model_id)
+        return Hold(held or self._warmed(model_id))
+
+    # Swapping
+
+    def prepare(self, model_id: str, generation: int | None = None) -> ModelVersion:
         """Load and warm a version, so that `activate` only swaps a reference; kept for 60 s.
 
-        Raises what `load` raises.
+        With a `generation` it answers for that one only. Always loaded anew, so that a swap to a version that has
+        broken down begins afresh. Raises what `load` raises.
         """
-        held = self._warmed(model_id, 0)
+        held = self._warmed(model_id)
         with self._lock:
-            stale = self._pop_expired()
-            before = self._prepared.pop(model_id, None)
-            self._prepared[model_id] = (held, self._clock() + PREPARED_FOR_S)
-        for old in stale + ([before[0]] if before else []):
-            old.retire()
-        return held.lent.version
+            dropped = [self._prepared.pop(model_id, None)]
+            self._prepared[model_id] = _Prepared(held, generation, self._clock() + PREPARED_FOR_S)
+        _give_back(prepared.held for prepared in dropped if prepared)
+        self.expire()
+        return held.version
 
     def discard(self, model_id: str) -> None:
         """Forget a version that is not active: another replica could not prepare it, or it was deleted."""
         with self._lock:
-            before = self._prepared.pop(model_id, None)
+            prepared = self._prepared.pop(model_id, None)
             extra = self._extras.pop(model_id, None)
-        for held in ([before[0]] if before else []) + ([extra] if extra else []):
-            held.retire()
+            if model_id not in {active.lent.version.model_id for active in self._active.values()}:
+                self._loaded.pop(model_id, None)
+        _give_back([prepared.held if prepared else None, extra])
 
     def activate(self, pointer: Pointer) -> None:
         """Let the pointer's version answer; an older generation than the current one is ignored.
@@ -115,90 +133,83 @@ class Slots:
         """
         if self.generation(pointer.task) >= pointer.generation:
             return
+        self.expire()
         with self._lock:
-            ready = self._prepared.pop(pointer.model_id, None)
-        held = ready[0] if ready else self._warmed(pointer.model_id, pointer.generation)
-        held.lent = Lent(held.lent.scorer, held.lent.version, pointer.generation)
+            ready = self._prepared.get(pointer.model_id)
+            if ready is not None and ready.generation in (None, pointer.generation):
+                del self._prepared[pointer.model_id]
+            else:
+                ready = None
+        held = ready.held if ready else self._warmed(pointer.model_id)
+        turned = _Active(held, Lent(held.scorer, held.version, pointer.generation))
         with self._lock:
             current = self._active.get(pointer.task)
             late = current is not None and current.lent.generation >= pointer.generation
             if not late:
-                self._active[pointer.task] = held
-        old = held if late else current
-        if old is not None:
-            old.retire()
+                self._active[pointer.task] = turned
+        old = turned if late else current
+        _give_back([old.held if old else None])
 
     def reconcile(self, pointers: Mapping[Task, Pointer]) -> list[Task]:
         """Bring the slots to what the store says; the tasks that changed. Raises what `load` raises."""
+        self.expire()
         behind = [task for task, pointer in pointers.items() if self.generation(task) < pointer.generation]
         for task in behind:
             self.activate(pointers[task])
         return behind
 
+    def expire(self) -> None:
+        """Close what was prepared and never activated."""
+        now = self._clock()
+        with self._lock:
+            expired = [model_id for model_id, prepared in self._prepared.items() if prepared.until < now]
+            dropped = [self._prepared.pop(model_id).held for model_id in expired]
+        _give_back(dropped)
+
+    # Looking
+
     def generation(self, task: Task) -> int:
         """The generation that answers now; 0 when none."""
         with self._lock:
-            held = self._active.get(task)
-        return held.lent.generation if held else 0
+            active = self._active.get(task)
+        return active.lent.generation if active else 0
 
     def versions(self) -> dict[Task, ModelVersion]:
         """The version that answers for each task."""
         with self._lock:
-            return {task: held.lent.version for task, held in self._active.items()}
+            return {task: active.lent.version for task, active in self._active.items()}
 
     def close(self) -> None:
-        """Retire all; scorers that are lent close when their loans end."""
+        """Let go of all; scorers that are lent or held close when that ends."""
         with self._lock:
-            everything = [*self._active.values(), *(held for held, _ in self._prepared.values())]
+            everything = [active.held for active in self._active.values()]
+            everything += [prepared.held for prepared in self._prepared.values()]
             everything += self._extras.values()
             self._active, self._prepared, self._extras = {}, {}, OrderedDict()
-        for held in everything:
-            held.retire()
+        _give_back(everything)
 
-    def _find(self, model_id: str) -> "_Held | None":
-        for held in self._active.values():
-            if held.lent.version.model_id == model_id:
-                return held
+    def _borrowed(self, model_id: str) -> Held | None:
+        """Under the lock: what is loaded, with one more use."""
         if model_id in self._extras:
             self._extras.move_to_end(model_id)
-        return self._extras.get(model_id)
+        held = self._loaded.get(model_id)
+        return held if held is not None and held.borrow() else None
 
-    def _warmed(self, model_id: str, generation: int) -> "_Held":
+    def _warmed(self, model_id: str) -> Held:
         scorer, version = self._load(model_id)
-        scorer.score(np.zeros((1, len(scorer.features))))
-        return _Held(Lent(scorer, version, generation))
-
-    def _pop_expired(self) -> "list[_Held]":
-        now = self._clock()
-        expired = [model_id for model_id, (_, until) in self._prepared.items() if until < now]
-        return [self._prepared.pop(model_id)[0] for model_id in expired]
-
-
-class _Held:
-    """A scorer with the count of its loans; closed once, when it is retired and nobody has it."""
-
-    __slots__ = ("_loans", "_lock", "_retired", "lent")
-
-    def __init__(self, lent: Lent) -> None:
-        self.lent = lent
-        self._lock = threading.Lock()
-        self._loans = 0
-        self._retired = False
-
-    def borrow(self) -> None:
+        try:
+            warm(scorer, version)
+        except BaseException:
+            scorer.close()
+            raise
+        held = Held(scorer, version)
         with self._lock:
-            self._loans += 1
+            self._loaded[version.model_id] = held
+        return held
 
-    def give_back(self) -> None:
-        with self._lock:
-            self._loans -= 1
-            over = self._retired and self._loans == 0
-        if over:
-            self.lent.scorer.close()
 
-    def retire(self) -> None:
-        with self._lock:
-            over = not self._retired and self._loans == 0
-            self._retired = True
-        if over:
-            self.lent.scorer.close()
+def _give_back(held: Iterable[Held | None]) -> None:
+    """Outside the lock, for the last use closes the scorer."""
+    for one in held:
+        if one is not None:
+            one.give_back()

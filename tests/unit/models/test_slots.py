@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from services.errors import ModelNotFound, NoActiveModel
+from services.errors import ModelNotFound, ModelRefused, NoActiveModel
 from services.models.activation import Pointer
 from services.models.scorer import Matrix, Scorer, Vector
 from services.models.slots import EXTRAS_KEPT, PREPARED_FOR_S, Slots
@@ -49,6 +49,10 @@ class Shop:
 
     def clock(self) -> float:
         return self.now
+
+    def closed(self, place: int) -> int:
+        """How often what was loaded at a place was closed."""
+        return self.loaded[place].closed
 
 
 @pytest.fixture
@@ -178,3 +182,79 @@ def test_swaps_under_load_never_close_what_is_lent(slots: Slots, shop: Shop) -> 
     assert seen
     slots.close()
     assert {scorer.closed for scorer in shop.loaded} == {1}
+
+
+def test_a_hold_keeps_a_version_warm_whatever_is_activated(slots: Slots, shop: Shop) -> None:
+    slots.activate(pointer("demo:v1", 1))
+    hold = slots.hold("demo:v2")
+    for number in range(3, 4 + EXTRAS_KEPT):
+        with slots.lend_version(f"demo:v{number}"):
+            pass
+    slots.activate(pointer("demo:v3", 2))
+    with hold.lend() as lent:
+        assert (lent.scorer.score(ROW), lent.version.model_id, lent.generation) == ([2.0], "demo:v2", 0)
+        hold.release()
+        hold.release()
+        assert shop.closed(1) == 0, "a loan was out"
+    assert shop.closed(1) == 1
+    with pytest.raises(ValueError, match="not held"):
+        hold.lend()
+
+
+def test_holders_of_one_version_share_its_scorer(slots: Slots, shop: Shop) -> None:
+    slots.activate(pointer("demo:v1", 1))
+    with slots.hold("demo:v1") as first, slots.hold("demo:v1") as second:
+        assert len(shop.loaded) == 1
+        slots.activate(pointer("demo:v2", 2))
+        with first.lend() as one, second.lend() as other:
+            assert one.scorer is other.scorer
+    assert shop.loaded[0].closed == 1
+    with slots.hold("demo:v1"):
+        assert len(shop.loaded) == 3, "a closed one is not held again"
+
+
+def test_a_hold_of_what_is_not_there_says_so(slots: Slots) -> None:
+    with pytest.raises(ModelNotFound):
+        slots.hold("demo:none")
+
+
+def test_what_was_prepared_for_another_generation_is_not_activated(slots: Slots, shop: Shop) -> None:
+    slots.prepare("demo:v1", generation=1)
+    slots.activate(pointer("demo:v1", 2))
+    assert len(shop.loaded) == 2
+    slots.prepare("demo:v2", generation=3)
+    slots.activate(pointer("demo:v2", 3))
+    assert len(shop.loaded) == 3
+
+
+def test_a_preparation_that_nobody_activates_is_closed_in_time(slots: Slots, shop: Shop) -> None:
+    slots.prepare("demo:v1", generation=1)
+    shop.now += PREPARED_FOR_S + 1
+    slots.reconcile({})
+    assert shop.loaded[0].closed == 1
+
+
+class Wild(Constant):
+    """A model whose probabilities are none."""
+
+    features = ("price_usd",)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, 1.5, -0.1])
+def test_a_warm_up_that_fails_changes_nothing_and_says_why(number: float) -> None:
+    wild, sound = Wild(number), Constant(0.5)
+    of_task = {"demo:wild": wild, "demo:sound": sound}
+
+    def load(model_id: str) -> tuple[Scorer, ModelVersion]:
+        return of_task[model_id], version(model_id, "0").model_copy(update={"task": "spot_interruption"})
+
+    slots = Slots(load)
+    turn = pointer("demo:sound", 1).model_copy(update={"task": "spot_interruption"})
+    slots.activate(turn)
+    with pytest.raises(ModelRefused) as refused:
+        slots.prepare("demo:wild", generation=2)
+    assert refused.value.code == "warm-up-failed"
+    assert "demo:wild" in refused.value.detail
+    assert wild.closed == 1
+    with slots.lend("spot_interruption") as lent:
+        assert lent.scorer is sound
