@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: setup run test unit lint format bench
 
@@ -16,10 +17,10 @@ run: setup
 
 test: setup
 	sh scripts/test_packages.sh
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 
 unit: setup
-	$(BIN)/python -m pytest tests/unit tests/contract tests/architecture $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract tests/architecture $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
