@@ -14,7 +14,13 @@ ServerError
 │   ├── ModelExists              this name and version are taken
 │   ├── ModelInUse               it is active, so it cannot be deleted
 │   ├── ModelRefused             the file is not a model we let in
-│   └── NoActiveModel            nothing is active for the task
+│   ├── NoActiveModel            nothing is active for the task
+│   └── ModelUnavailable         it was let in, but cannot answer now
+│       ├── ModelTimedOut        it did not answer within its time
+│       ├── ModelCrashed         its process ended while it was asked
+│       ├── ModelResting         it broke down, and is started again in a while
+│       ├── ModelQuarantined     it broke down too often in a row
+│       └── ModelBusy            as many as may already wait for it
 ├── PoolUnknown                  no tracked pool matches
 ├── ClusterUnknown               no such cluster
 ├── DataStale                    the newest data is older than allowed
@@ -157,6 +163,55 @@ class NoActiveModel(ModelError):
     def __init__(self, task: str) -> None:
         super().__init__(task)
         self.task = task
+
+
+class ModelUnavailable(ModelError):
+    """The root of why a confined model `model_id` has no answer; other models are not touched by it."""
+
+    def __init__(self, model_id: str, *more: object) -> None:
+        super().__init__(model_id, *more)
+        self.model_id = model_id
+
+
+class ModelTimedOut(ModelUnavailable):
+    """It did not answer within `seconds`, and its process was killed."""
+
+    def __init__(self, model_id: str, seconds: float) -> None:
+        super().__init__(model_id, seconds)
+        self.seconds = seconds
+
+
+class ModelCrashed(ModelUnavailable):
+    """Its process ended, or answered what no model may; `how` says which."""
+
+    def __init__(self, model_id: str, how: str) -> None:
+        super().__init__(model_id, how)
+        self.how = how
+
+
+class ModelResting(ModelUnavailable):
+    """It broke down `crashes` times in a row and is started again in `seconds`."""
+
+    def __init__(self, model_id: str, crashes: int, seconds: float) -> None:
+        super().__init__(model_id, crashes, seconds)
+        self.crashes = crashes
+        self.seconds = seconds
+
+
+class ModelQuarantined(ModelUnavailable):
+    """It broke down `crashes` times in a row and is kept out until it is activated anew."""
+
+    def __init__(self, model_id: str, crashes: int) -> None:
+        super().__init__(model_id, crashes)
+        self.crashes = crashes
+
+
+class ModelBusy(ModelUnavailable):
+    """`waiting` requests wait for it already."""
+
+    def __init__(self, model_id: str, waiting: int) -> None:
+        super().__init__(model_id, waiting)
+        self.waiting = waiting
 
 
 class PoolUnknown(ServerError):

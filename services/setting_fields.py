@@ -56,6 +56,13 @@ class ModelSettings(BaseModel):
     model_upload_max_bytes: int = Field(
         512 * 1024**2, alias="MODEL_UPLOAD_MAX_BYTES", ge=1024, description="The largest model file taken in, in bytes."
     )
+    model_score_timeout_s: float = Field(
+        10.0,
+        alias="MODEL_SCORE_TIMEOUT_SECONDS",
+        gt=0,
+        le=600,
+        description="Seconds that a model scored in a process of its own may take for an answer.",
+    )
     allow_model_training: bool = Field(
         False, alias="ALLOW_MODEL_TRAINING", description="Must be false: this server never trains."
     )

@@ -48,6 +48,12 @@ class Metrics:
         self.predictions = Counter(
             "cloudoptim_predictions", "Rows predicted.", ["model_id", "origin"], registry=registry
         )
+        self.breakdowns = Counter(
+            "cloudoptim_model_breakdowns",
+            "Times that a model scored in a process of its own broke down, by kind.",
+            ["model_id", "kind"],
+            registry=registry,
+        )
         self.decisions = Counter(
             "cloudoptim_decisions", "Decisions made, by result.", ["engine_id", "result"], registry=registry
         )

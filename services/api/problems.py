@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem documents: what of the table fits an error, how it is laid out, where it is installed."""
 
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -73,6 +74,8 @@ def render(error: Exception, instance: str) -> JSONResponse:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, errors.TooManyRequests):
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
+    if isinstance(error, errors.ModelResting):
+        headers["Retry-After"] = str(max(1, math.ceil(error.seconds)))
     return respond(document(problem.status, problem.slug, problem.title, detail, advice, instance, more), headers)
 
 

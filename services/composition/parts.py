@@ -11,7 +11,8 @@ from gapfill.aws import AwsPriceSource
 from gapfill.errors import StaleWriter
 from gapfill.history import History, no_fence
 from services.models.activation import Activations
-from services.models.loading import ScorerLoader
+from services.models.loading import Confined, ConfinedHere, ScorerLoader
+from services.models.quarantine import Quarantine
 from services.models.shelf import Shelf
 from services.models.slots import Slots
 from services.settings import Settings
@@ -38,17 +39,21 @@ class Parts:
         self.store.close()
 
 
-def open_parts(settings: Settings) -> Parts:
-    """Raises what `open_store` raises."""
+def open_parts(settings: Settings, confined: Confined | None = None) -> Parts:
+    """Raises what `open_store` raises; `confined` scores what is not compiled, default: children of this process."""
     metrics = Metrics(CollectorRegistry())
     store = MeasuredStore(open_store(settings), metrics)
-    return Parts(
-        settings,
-        store,
-        metrics,
-        Activations(store),
-        Slots(ScorerLoader(Shelf(settings.model_dir))),
-    )
+    loader = open_loader(settings, metrics, confined)
+    return Parts(settings, store, metrics, Activations(store), Slots(loader, lift=loader.lift))
+
+
+def open_loader(settings: Settings, metrics: Metrics, confined: Confined | None = None) -> ScorerLoader:
+    """What brings scorers into this process."""
+    shelf = Shelf(settings.model_dir)
+    if confined is None:
+        quarantine = Quarantine(told=lambda model_id, kind: metrics.breakdowns.labels(model_id, kind).inc())
+        confined = ConfinedHere(shelf, quarantine, settings.model_score_timeout_s)
+    return ScorerLoader(shelf, confined)
 
 
 def collect_process(registry: CollectorRegistry) -> None:

@@ -44,10 +44,23 @@ class Slots:
         hold.release()                        # closed when the last loan has ended
     """
 
-    def __init__(self, load: Load, clock: Callable[[], float] = time.monotonic) -> None:
-        """`load` turns a model_id into a scorer and its version; it may raise `ModelNotFound` or `ModelRefused`."""
+    def __init__(
+        self,
+        load: Load,
+        clock: Callable[[], float] = time.monotonic,
+        lift: Callable[[str], None] = lambda _model_id: None,
+        extras: int = EXTRAS_KEPT,
+    ) -> None:
+        """`load` turns a model_id into a scorer and its version; it may raise `ModelNotFound` or `ModelRefused`.
+
+        `lift` is called once for each swap to a version: what it broke before is forgotten. `extras` is how many of
+        the versions that were lent by their id stay loaded.
+        """
         self._load = load
+        self._lift = lift
         self._clock = clock
+        self._extras_kept = extras
+        self._lifted: dict[Task, int] = {}
         self._lock = threading.Lock()
         self._active: dict[Task, _Active] = {}
         self._prepared: dict[str, _Prepared] = {}
@@ -87,7 +100,7 @@ class Slots:
         with self._lock:
             dropped = [self._extras.pop(model_id, None)]
             self._extras[model_id] = fresh
-            while len(self._extras) > EXTRAS_KEPT:
+            while len(self._extras) > self._extras_kept:
                 dropped.append(self._extras.popitem(last=False)[1])
         _give_back(dropped)
         return Loan(fresh, Lent(fresh.scorer, fresh.version, 0))
@@ -109,6 +122,7 @@ class Slots:
         With a `generation` it answers for that one only. Always loaded anew, so that a swap to a version that has
         broken down begins afresh. Raises what `load` raises.
         """
+        self._lift(model_id)
         held = self._warmed(model_id)
         with self._lock:
             dropped = [self._prepared.pop(model_id, None)]
@@ -140,7 +154,7 @@ class Slots:
                 del self._prepared[pointer.model_id]
             else:
                 ready = None
-        held = ready.held if ready else self._warmed(pointer.model_id)
+        held = ready.held if ready else self._unprepared(pointer)
         turned = _Active(held, Lent(held.scorer, held.version, pointer.generation))
         with self._lock:
             current = self._active.get(pointer.task)
@@ -194,6 +208,15 @@ class Slots:
             self._extras.move_to_end(model_id)
         held = self._loaded.get(model_id)
         return held if held is not None and held.borrow() else None
+
+    def _unprepared(self, pointer: Pointer) -> Held:
+        """A replica that was away while the others prepared; a model that breaks at each try is not lifted again."""
+        with self._lock:
+            anew = self._lifted.get(pointer.task) != pointer.generation
+            self._lifted[pointer.task] = pointer.generation
+        if anew:
+            self._lift(pointer.model_id)
+        return self._warmed(pointer.model_id)
 
     def _warmed(self, model_id: str) -> Held:
         scorer, version = self._load(model_id)

@@ -9,8 +9,9 @@ import pytest
 
 from services.models import kinds
 from services.models.compiled import CompiledForm
-from services.models.confined_scorer import ConfinedScorer
+from services.models.confined_scorer import ConfinedModel, ConfinedScorer
 from services.models.examine import probe_matrix
+from services.models.quarantine import Quarantine
 from services.models.scorer import Matrix, Scorer
 from services.models.scorer_checks import CHECKS, Check
 from services.models.treelite_scorer import TreeliteScorer
@@ -38,7 +39,7 @@ def confined(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """A scorer in a child of its own, for each kind that is not compiled."""
     path = tmp_path_factory.mktemp("artifact") / "artifact.bin"
     joblib.dump(trained(request.param).estimator, path)
-    scorer = ConfinedScorer(path, FEATURES)
+    scorer = ConfinedScorer(ConfinedModel("demo:v1", path, FEATURES), Quarantine())
     yield request.param, scorer
     scorer.close()
 

@@ -192,7 +192,7 @@ def test_a_hold_keeps_a_version_warm_whatever_is_activated(slots: Slots, shop: S
             pass
     slots.activate(pointer("demo:v3", 2))
     with hold.lend() as lent:
-        assert (lent.scorer.score(ROW), lent.version.model_id, lent.generation) == ([2.0], "demo:v2", 0)
+        assert (float(lent.scorer.score(ROW)[0]), lent.version.model_id, lent.generation) == (2.0, "demo:v2", 0)
         hold.release()
         hold.release()
         assert shop.closed(1) == 0, "a loan was out"
@@ -258,3 +258,16 @@ def test_a_warm_up_that_fails_changes_nothing_and_says_why(number: float) -> Non
     assert wild.closed == 1
     with slots.lend("spot_interruption") as lent:
         assert lent.scorer is sound
+
+
+def test_each_swap_gives_its_version_one_new_try(shop: Shop) -> None:
+    lifted: list[str] = []
+    slots = Slots(shop, shop.clock, lifted.append)
+    slots.prepare("demo:v1", generation=1)
+    slots.activate(pointer("demo:v1", 1))
+    slots.activate(pointer("demo:v2", 2))
+    assert lifted == ["demo:v1", "demo:v2"]
+    for _ in range(3):
+        with pytest.raises(ModelNotFound):
+            slots.reconcile({"spot_price": pointer("demo:none", 3)})
+    assert lifted == ["demo:v1", "demo:v2", "demo:none"]
