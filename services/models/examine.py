@@ -18,6 +18,7 @@ import treelite
 
 from services.models import containers, kinds
 from services.models.compiled import CompiledForm
+from services.models.importance import importance_of
 from services.models.safe_load import RefusedPickle, load
 from services.models.treelite_scorer import TreeliteScorer
 
@@ -78,7 +79,7 @@ def _examine(file: IO[bytes], task: str, named: list[str] | None) -> tuple[dict[
         "features": features,
         "trees": checked.trees if checked else 0,
         "format": form,
-        "importance": _importance(loaded, features),
+        "feature_importance": importance_of(loaded, features),
         "libraries": {"scikit-learn": str(vars(loaded).get("_sklearn_version", sklearn.__version__))},
     }
     return facts, compiled
@@ -216,15 +217,6 @@ def _row(pools: list[list[float]], random: np.random.Generator) -> Matrix:
     picked = [pool[random.integers(len(pool))] if pool else 0.0 for pool in pools]
     row = np.where(np.isfinite(picked), picked, 0.0)
     return row + random.normal(0.0, 0.1, len(row)) * np.abs(row)
-
-
-def _importance(loaded: Any, features: list[str]) -> dict[str, float]:
-    """Empty where the library has none (histogram boosting) or the file's counts make no sense."""
-    try:
-        values = np.asarray(loaded.feature_importances_, float)
-    except BROKEN:
-        return {}
-    return dict(zip(features, values.tolist(), strict=False)) if np.isfinite(values).all() else {}
 
 
 def _said(error: BaseException) -> str:

@@ -41,7 +41,7 @@ class Facts(BaseModel):
     features: tuple[str, ...] = Field(min_length=1, max_length=10_000)
     trees: int = Field(ge=0)
     format: Literal["pickle", "joblib"]
-    importance: dict[str, float]
+    feature_importance: dict[str, float] | None  # shares that sum to 1; None where the model itself has no word on it
     libraries: dict[str, str] = Field(max_length=20)
 
 

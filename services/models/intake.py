@@ -87,7 +87,7 @@ class Intake:
                 compiled=bool(compiled),
                 description=metadata.description,
                 metrics=metadata.metrics,
-                feature_importance=facts.importance,
+                feature_importance=facts.feature_importance or {},
                 feature_ranges=feature_ranges(metadata, facts.features),
                 libraries=facts.libraries,
             )

@@ -80,7 +80,7 @@ def test_every_kind_is_let_in_and_scores_the_same(kind: str, confined: tuple[Con
     assert facts["features"] == list(FEATURES)
     assert facts["estimator"].endswith(type(trained(kind).estimator).__name__)
     if "histogram" not in kind:
-        assert sum(facts["importance"].values()) == pytest.approx(1)
+        assert sum(facts["feature_importance"].values()) == pytest.approx(1)
     assert_same_scores(kind, compiled)
 
 
