@@ -53,11 +53,7 @@ async def spot_interruption(house: InHouse, request: PredictRequest, include: st
         raise RequestInvalid(
             "include", f"{include[:40]!r} cannot be included.", "Send include=features, or leave it out."
         )
-    ask = request.ask(include_features=include == "features")
-    if ask.model_id is None:
-        answer = house.inference.interruption(ask)
-    else:
-        answer = await run_in_threadpool(house.inference.interruption, ask)
+    answer = await house.inference.answer(request.ask(include_features=include == "features"))
     telemetry.model_id.set(answer["model_id"])
     house.metrics.predictions.labels(model_id=answer["model_id"], origin="served").inc(len(answer["pools"]))
     return Json(answer)

@@ -5,18 +5,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gapfill.features.request import apply_request, now_observed
 from gapfill.pools import LINUX, Pool
 from services.errors import DataStale, PoolUnknown, RequestInvalid, Unavailable
 from services.live.board import FeatureBlock, FeatureBoard
 from services.live.facts import Places
+from services.models.awaiting import lend_soon
 from services.models.held import Lent
-from services.models.predictor import Scored, predict
+from services.models.predictor import Scored, predict, predict_soon
+from services.models.scorer import Matrix, Vector
 from services.models.slots import Slots
 from services.models.version import Task
 
 TASK: Task = "spot_interruption"
+Rows = tuple[tuple[str, ...], Matrix, NDArray[np.bool_], Vector]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +54,31 @@ class Inference:
         at = now or datetime.now(UTC)
         loan = self._slots.lend(TASK) if ask.model_id is None else self._slots.lend_version(ask.model_id)
         with loan as lent:
-            _check(ask, lent)
-            block, places = self._find(ask, at)
-            rows = apply_request(
-                block.matrix[places], block.names, now=at, spot_price=ask.spot_price, launch_time=ask.launch_time
-            )
-            imputed = now_observed(block.imputed[places], block.names, spot_price=ask.spot_price)
-            scored = predict(lent.scorer, lent.version, block.names, rows, imputed, block.silence_h(places))
+            block, places, rows = self._rows(ask, lent, at)
+            scored = predict(lent.scorer, lent.version, *rows)
         return _answer(ask, lent, block, places, scored, at)
+
+    async def answer(self, ask: Ask, now: datetime | None = None) -> dict[str, Any]:
+        """`interruption` on the event loop: a model that is scored in another process is awaited.
+
+        Raises `ModelUnavailable` too.
+        """
+        at = now or datetime.now(UTC)
+        loan = self._slots.lend(TASK) if ask.model_id is None else await lend_soon(self._slots, ask.model_id)
+        with loan as lent:
+            block, places, rows = self._rows(ask, lent, at)
+            scored = await predict_soon(lent.scorer, lent.version, *rows)
+        return _answer(ask, lent, block, places, scored, at)
+
+    def _rows(self, ask: Ask, lent: Lent, at: datetime) -> tuple[FeatureBlock, Places, Rows]:
+        """The rows of the pools asked for, as `predict` takes them."""
+        _check(ask, lent)
+        block, places = self._find(ask, at)
+        rows = apply_request(
+            block.matrix[places], block.names, now=at, spot_price=ask.spot_price, launch_time=ask.launch_time
+        )
+        imputed = now_observed(block.imputed[places], block.names, spot_price=ask.spot_price)
+        return block, places, (block.names, rows, imputed, block.silence_h(places))
 
     def _find(self, ask: Ask, at: datetime) -> tuple[FeatureBlock, Places]:
         found = self._board.rows(ask.region, ask.instance_type, ask.product_description)

@@ -14,6 +14,7 @@ from engines.sandbox import ConfinedChild, Program
 from engines.sandbox_errors import ChildTimedOut, ConfinementFailed, ProgramRaised, SandboxError
 from engines.sandbox_limits import Limits
 from services.errors import ModelBusy, ModelCrashed, ModelTimedOut, Unavailable
+from services.models.awaiting import AwaitedScorer
 from services.models.quarantine import Quarantine
 from services.models.scorer import Matrix, Vector
 
@@ -34,7 +35,7 @@ class ConfinedModel:
     program: Program = PROGRAM
 
 
-class ConfinedScorer:
+class ConfinedScorer(AwaitedScorer):
     """A `Scorer` over a child process; calls take turns.
 
     A child that crashes or hangs is killed and started again, when `Quarantine` lets it. Every method that scores

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from services.models.awaiting import score_soon
 from services.models.confidence import Confidence, assess
 from services.models.scorer import Matrix, Scorer, Vector
 from services.models.version import ModelVersion
@@ -29,6 +30,29 @@ class Scored:
         return [name for name, flag in zip(features, self.imputed[row], strict=True) if flag]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Rows as the model wants them; `known` bool[n] are those that can be scored, None where all can."""
+
+    matrix: Matrix
+    imputed: NDArray[np.bool_]
+    confidence: Confidence
+    known: NDArray[np.bool_] | None
+
+    @property
+    def rows(self) -> Matrix:
+        """What the scorer is to see, float64[known, features]."""
+        return self.matrix if self.known is None else self.matrix[self.known]
+
+    def scored(self, scores: Vector) -> Scored:
+        """With the scores of `rows`, float64[known]."""
+        if self.known is None:
+            return Scored(scores, self.confidence, self.matrix, self.imputed)
+        values = np.full(len(self.matrix), np.nan)
+        values[self.known] = scores
+        return Scored(values, self.confidence, self.matrix, self.imputed)
+
+
 def predict(
     scorer: Scorer,
     version: ModelVersion,
@@ -37,7 +61,28 @@ def predict(
     imputed: NDArray[np.bool_],
     silence_h: Vector,
 ) -> Scored:
-    """Score n feature rows.
+    """Score n feature rows; raises as `asked` and the scorer do."""
+    question = asked(version, names, rows, imputed, silence_h)
+    return question.scored(scorer.score(question.rows) if len(question.rows) else NOTHING)
+
+
+async def predict_soon(
+    scorer: Scorer,
+    version: ModelVersion,
+    names: Sequence[str],
+    rows: Matrix,
+    imputed: NDArray[np.bool_],
+    silence_h: Vector,
+) -> Scored:
+    """`predict` on the event loop: a model in another process is awaited, and holds nobody else up."""
+    question = asked(version, names, rows, imputed, silence_h)
+    return question.scored(await score_soon(scorer, question.rows) if len(question.rows) else NOTHING)
+
+
+def asked(
+    version: ModelVersion, names: Sequence[str], rows: Matrix, imputed: NDArray[np.bool_], silence_h: Vector
+) -> Asked:
+    """Feature rows in a model's own columns.
 
     `rows` float64[n, len(names)] may hold NaN for what is unknown; such a value becomes the median of the model's
     reference sample and counts as imputed, and where there is none the prediction is NaN. Raises KeyError when the
@@ -53,11 +98,8 @@ def predict(
             [version.feature_ranges[f].median if f in version.feature_ranges else np.nan for f in version.features]
         )
         matrix = np.where(gaps, medians, matrix)
-    confidence = assess(version, matrix, flags, silence_h)
-    unknown = np.isnan(matrix).any(axis=1)
-    if not unknown.any():
-        return Scored(scorer.score(matrix), confidence, matrix, flags)
-    values = np.full(len(matrix), np.nan)
-    if not unknown.all():
-        values[~unknown] = scorer.score(matrix[~unknown])
-    return Scored(values, confidence, matrix, flags)
+    known = np.logical_not(np.isnan(matrix).any(axis=1))
+    return Asked(matrix, flags, assess(version, matrix, flags, silence_h), None if known.all() else known)
+
+
+NOTHING: Vector = np.empty(0)

@@ -97,13 +97,12 @@ class Slots:
             return loan
         fresh = self._warmed(model_id)
         fresh.borrow()
-        with self._lock:
-            dropped = [self._extras.pop(model_id, None)]
-            self._extras[model_id] = fresh
-            while len(self._extras) > self._extras_kept:
-                dropped.append(self._extras.popitem(last=False)[1])
-        _give_back(dropped)
+        self._keep(fresh)
         return Loan(fresh, Lent(fresh.scorer, fresh.version, 0))
+
+    def keep(self, model_id: str) -> None:
+        """Load a version and lend it to nobody yet; it stays as `lend_version` would leave it."""
+        self._keep(self._warmed(model_id))
 
     def hold(self, model_id: str) -> Hold:
         """Keep any version loaded and warm until the hold is released; holders of one version share its scorer.
@@ -201,6 +200,16 @@ class Slots:
             everything += self._extras.values()
             self._active, self._prepared, self._extras = {}, {}, OrderedDict()
         _give_back(everything)
+
+    def _keep(self, held: Held) -> None:
+        """The use that `held` was born with becomes that of the extras."""
+        model_id = held.version.model_id
+        with self._lock:
+            dropped = [self._extras.pop(model_id, None)]
+            self._extras[model_id] = held
+            while len(self._extras) > self._extras_kept:
+                dropped.append(self._extras.popitem(last=False)[1])
+        _give_back(dropped)
 
     def _borrowed(self, model_id: str) -> Held | None:
         """Under the lock: what is loaded, with one more use."""
