@@ -5,9 +5,9 @@ and pydantic for this contract; what it is told is `DecisionInput`, what it answ
 Schema is what the API shows. `engines.checks` says what an engine must keep, in a form that runs.
 """
 
-from typing import Any, Protocol, Self
+from typing import Protocol
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel
 
 from engines.actions import (
     Action,
@@ -23,6 +23,8 @@ from engines.actions import (
     StepType,
     Target,
 )
+from engines.drafting import NOTHING, Draft, hold_everything
+from engines.exchange import CONTRACT, DecisionInput, DecisionOutput, MadeBy
 from engines.facts import (
     Architecture,
     Calibration,
@@ -30,7 +32,6 @@ from engines.facts import (
     Cluster,
     Constraints,
     Instant,
-    Name,
     Node,
     PoolFacts,
     Requested,
@@ -40,10 +41,9 @@ from engines.facts import (
     Utilisation,
 )
 
-CONTRACT = 1
-
 __all__ = [
     "CONTRACT",
+    "NOTHING",
     "Action",
     "ActionType",
     "Architecture",
@@ -56,6 +56,7 @@ __all__ = [
     "DecisionEngine",
     "DecisionInput",
     "DecisionOutput",
+    "Draft",
     "ExecutionPlan",
     "Instant",
     "MadeBy",
@@ -73,42 +74,8 @@ __all__ = [
     "Strict",
     "Target",
     "Utilisation",
+    "hold_everything",
 ]
-
-
-class DecisionInput(Strict):
-    """Everything an engine may know: it reads no clock, no file and no network."""
-
-    contract: int = Field(default=CONTRACT, ge=1, description="Version of this contract")
-    as_of: Instant = Field(description="The instant of the decision (UTC)")
-    market_id: Name = Field(description="Where prices come from: aws:<account>, sim:<seed> or replay:<sha256>+<shift>")
-    clusters: tuple[Cluster, ...] = Field(description="Clusters to decide for, each on its own")
-    pools: tuple[PoolFacts, ...] = Field(description="Pools known at `as_of`")
-    config: dict[str, Any] = Field(default_factory=dict, description="The engine's own config, valid under its schema")
-
-    @model_validator(mode="after")
-    def _cluster_ids_are_unique(self) -> Self:
-        if len({cluster.cluster_id for cluster in self.clusters}) < len(self.clusters):
-            raise ValueError("two clusters have the same cluster_id")
-        return self
-
-
-class MadeBy(Strict):
-    """Who decided on what; the host fills it in."""
-
-    engine_id: Name = Field(description="The engine's id in the catalogue")
-    version: Name = Field(description="The engine's version")
-    generation: int = Field(ge=0, description="Generation of the selection that was active (count)")
-    input_sha256: str = Field(description="SHA-256 of the canonical input, config included (hex)")
-
-
-class DecisionOutput(Strict):
-    """One decision for each cluster of the input, in the same order."""
-
-    contract: int = Field(default=CONTRACT, ge=1, description="Version of this contract")
-    as_of: Instant = Field(description="`as_of` of the input (UTC)")
-    decisions: tuple[ClusterDecision, ...] = Field(description="One for each cluster, in the input's order")
-    made_by: MadeBy | None = Field(default=None, description="Filled in by the host; an engine leaves it null")
 
 
 class DecisionEngine(Protocol):
