@@ -1,6 +1,7 @@
 """Lets an upload in: its names, its date, its features and the file itself, or nothing of it remains."""
 
 import difflib
+import json
 import math
 import re
 import statistics
@@ -91,7 +92,7 @@ class Intake:
                 feature_ranges=feature_ranges(metadata, facts.features),
                 libraries=facts.libraries,
             )
-            self._registry.add(admitted, staged, compiled or None)
+            self._registry.add(admitted, staged, compiled or None, reference_file(metadata, facts.features))
             return admitted
 
     def _check_features(self, facts: Facts) -> None:
@@ -116,6 +117,12 @@ def feature_ranges(metadata: ModelMetadata, features: tuple[str, ...]) -> dict[s
         if known:
             ranges[name] = FeatureRange(low=min(known), high=max(known), median=statistics.median(known))
     return ranges
+
+
+def reference_file(metadata: ModelMetadata, features: tuple[str, ...]) -> bytes | None:
+    """The author's sample as JSON rows of the model's features; None where none was sent."""
+    rows = [{name: row.get(name) for name in features} for row in metadata.reference_sample]
+    return json.dumps(rows).encode() if rows else None
 
 
 def _check_name(field: str, value: str) -> None:

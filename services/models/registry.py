@@ -11,7 +11,7 @@ from ulid import ULID
 
 from services.errors import ModelExists
 from services.models import bento_store
-from services.models.shelf import ARTIFACT, COMPILED, READY, VERSION, Shelf
+from services.models.shelf import ARTIFACT, COMPILED, READY, REFERENCE, VERSION, Shelf
 from services.models.staging import Staged, Staging
 from services.models.version import ModelVersion
 
@@ -35,8 +35,10 @@ class Registry(Shelf):
             for folder in self._models.iterdir():
                 bento_store.point_latest(self._models, folder.name)
 
-    def add(self, version: ModelVersion, staged: Staged, compiled: bytes | None) -> None:
-        """Keep a version; the staged file becomes its artifact.
+    def add(
+        self, version: ModelVersion, staged: Staged, compiled: bytes | None, reference: bytes | None = None
+    ) -> None:
+        """Keep a version; the staged file becomes its artifact, `reference` (JSON) its author's sample of rows.
 
         Raises `ModelExists` when name and version are taken, and then leaves nothing in the store.
         """
@@ -48,6 +50,8 @@ class Registry(Shelf):
             staged.move_to(folder / ARTIFACT)
             if compiled is not None:
                 _write(folder / COMPILED, compiled)
+            if reference is not None:
+                _write(folder / REFERENCE, reference)
             _write(folder / VERSION, version.model_dump_json(indent=1).encode())
             _write(folder / READY, version.sha256.encode())
             _sync_tree(folder)

@@ -2,6 +2,7 @@
 
 import difflib
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from services.models.version import NAME_PATTERN, ModelVersion
 
 ARTIFACT = "artifact.bin"
 COMPILED = "compiled.bin"
+REFERENCE = "reference.json"
 VERSION = "version.json"
 READY = "READY"
 
 NAME = re.compile(NAME_PATTERN)
+SampleRows = list[dict[str, float | None]]
 
 
 class Shelf:
@@ -49,6 +52,15 @@ class Shelf:
             return (self._folder(self.get(model_id).model_id) / COMPILED).read_bytes()
         except FileNotFoundError as error:
             raise ModelNotFound(model_id) from error
+
+    def reference(self, model_id: str) -> SampleRows:
+        """The author's reference sample, feature → value; empty where none was sent. Raises `ModelNotFound`."""
+        try:
+            found = (self._folder(self.get(model_id).model_id) / REFERENCE).read_bytes()
+        except FileNotFoundError:
+            return []
+        rows: SampleRows = json.loads(found)
+        return rows
 
     def intact(self, model_id: str) -> bool:
         """Whether the artifact still has the sha256 it was uploaded with; raises `ModelNotFound`."""
