@@ -142,8 +142,8 @@ def test_launch_times(admin: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "launch_time",
     [
-        (datetime.now(UTC) + timedelta(days=31)).isoformat(),
-        datetime.now(UTC).replace(tzinfo=None).isoformat(),
+        pytest.param((datetime.now(UTC) + timedelta(days=31)).isoformat(), id="too far ahead"),
+        pytest.param(datetime.now(UTC).replace(tzinfo=None).isoformat(), id="without a zone"),
         "0001-01-01T00:00:00+23:59",
         "9999-12-31T23:59:59-23:59",
         "2026-13-01T00:00:00Z",
