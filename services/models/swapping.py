@@ -1,0 +1,181 @@
+"""Swaps: every replica prepares, one pointer turns, every replica follows; one swap at a time over all processes."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Literal, Protocol
+
+import structlog
+from ulid import ULID
+
+from services.errors import LeaseLost, ModelError, StoreUnavailable, Unavailable
+from services.models.activation import Activations, Pointer
+from services.models.shelf import Shelf
+from services.models.slots import Slots
+from services.models.version import ModelVersion, Task
+from services.store.protocol import Lease, Store
+
+LEASE = "model_swap"
+LEASE_TTL_S = 15.0
+TURN_PATIENCE_S = 60.0
+LOOK_S = 0.02
+_log = structlog.get_logger(__name__)
+
+Result = Literal["done", "refused"]
+
+
+class Replicas(Protocol):
+    """Every process that answers requests."""
+
+    async def prepare(self, model_id: str, generation: int) -> None:
+        """Load and warm the version on all of them; raises what the first that could not raised."""
+        ...
+
+    async def discard(self, model_id: str) -> None:
+        """Forget what was prepared, wherever that reaches."""
+        ...
+
+    async def activate(self, pointer: Pointer) -> None:
+        """Let the pointer's version answer; raises when not all did, and those bring themselves to it."""
+        ...
+
+
+class LocalReplicas:
+    """The one replica of a server that is one process."""
+
+    def __init__(self, slots: Slots) -> None:
+        """Over its slots."""
+        self._slots = slots
+
+    async def prepare(self, model_id: str, generation: int) -> None:
+        """See `Replicas`."""
+        await asyncio.to_thread(self._slots.prepare, model_id, generation)
+
+    async def discard(self, model_id: str) -> None:
+        """See `Replicas`."""
+        await asyncio.to_thread(self._slots.discard, model_id)
+
+    async def activate(self, pointer: Pointer) -> None:
+        """See `Replicas`."""
+        await asyncio.to_thread(self._slots.activate, pointer)
+
+
+class Swaps:
+    """Activates and rolls back, one after the other: the lease in the store holds over all processes.
+
+    A swap that has begun goes on when its caller goes away. Besides what each method names, all raise the store's
+    errors, and `Unavailable` when another swap keeps its turn for a minute.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        activations: Activations,
+        shelf: Shelf,
+        replicas: Replicas,
+        told: Callable[[Result], None] = lambda _result: None,
+    ) -> None:
+        """`told` hears how each swap ended."""
+        self._store = store
+        self._activations = activations
+        self._shelf = shelf
+        self._replicas = replicas
+        self._told = told
+        self._turns = asyncio.Lock()
+        self._running: set[asyncio.Task[Pointer]] = set()
+
+    async def activate(self, model_id: str, by: str) -> Pointer:
+        """Let a version answer for its task.
+
+        Raises `ModelNotFound`, or what kept a replica from preparing it (`ModelRefused`, `ModelUnavailable`,
+        `Unavailable`); then nothing has changed anywhere.
+        """
+
+        async def choose() -> ModelVersion:
+            return await asyncio.to_thread(self._shelf.get, model_id)
+
+        return await self._in_turn(choose, by)
+
+    async def roll_back(self, task: Task, by: str) -> Pointer:
+        """Go back to the version that was active before; raises `NoActiveModel`, and what `activate` raises."""
+
+        async def choose() -> ModelVersion:
+            before = await asyncio.to_thread(self._activations.before, task)
+            return await asyncio.to_thread(self._shelf.get, before)
+
+        return await self._in_turn(choose, by)
+
+    @asynccontextmanager
+    async def standing_still(self) -> AsyncIterator[None]:
+        """No swap begins before the block has ended: what is read of the pointers inside stays true."""
+        async with self._turns, self._lease():
+            yield
+
+    async def _in_turn(self, choose: Callable[[], Awaitable[ModelVersion]], by: str) -> Pointer:
+        async def swap() -> Pointer:
+            try:
+                async with self._turns, self._lease() as lease:
+                    pointer = await self._swap(await choose(), by, lease)
+            except Exception:
+                self._told("refused")
+                raise
+            self._told("done")
+            return pointer
+
+        running = asyncio.create_task(swap())
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+        return await asyncio.shield(running)
+
+    async def _swap(self, version: ModelVersion, by: str, lease: Lease) -> Pointer:
+        current = await asyncio.to_thread(self._activations.active, version.task)
+        generation = (current.generation if current else 0) + 1
+        try:
+            await self._replicas.prepare(version.model_id, generation)
+            pointer = await asyncio.to_thread(self._activations.activate, version, by, datetime.now(UTC), fence=lease)
+        except BaseException:
+            await self._give_up(version.model_id)
+            raise
+        try:
+            await self._replicas.activate(pointer)
+        except Exception as error:  # noqa: BLE001 - the pointer has turned: each replica looks at it every second
+            _log.warning("replica_left_to_reconcile", model_id=pointer.model_id, error=str(error)[:400])
+        _log.info("model_swapped", model_id=pointer.model_id, task=pointer.task, generation=pointer.generation, by=by)
+        return pointer
+
+    async def _give_up(self, model_id: str) -> None:
+        try:
+            await self._replicas.discard(model_id)
+        except (ModelError, Unavailable) as error:
+            _log.warning("prepared_model_left_to_expire", model_id=model_id, error=str(error)[:400])
+
+    @asynccontextmanager
+    async def _lease(self) -> AsyncIterator[Lease]:
+        lease = await self._acquired()
+        keeping = asyncio.create_task(self._keep(lease))
+        try:
+            yield lease
+        finally:
+            keeping.cancel()
+            await asyncio.to_thread(self._store.release, lease)
+
+    async def _acquired(self) -> Lease:
+        holder = f"{os.getpid()}@{os.uname().nodename}/{ULID()}"
+        deadline = time.monotonic() + TURN_PATIENCE_S
+        while time.monotonic() < deadline:
+            if lease := await asyncio.to_thread(self._store.acquire, LEASE, holder, LEASE_TTL_S):
+                return lease
+            await asyncio.sleep(LOOK_S)
+        raise Unavailable("model swap", "another swap has been under way for a minute")
+
+    async def _keep(self, lease: Lease) -> None:
+        """A model may take longer to load than the lease lasts; one that is lost anyway ends in a refused write."""
+        while True:
+            await asyncio.sleep(LEASE_TTL_S / 3)
+            try:
+                await asyncio.to_thread(self._store.renew, lease, LEASE_TTL_S)
+            except (LeaseLost, StoreUnavailable) as error:
+                _log.warning("swap_lease_not_renewed", error=str(error))
