@@ -1,16 +1,27 @@
-"""What every decision engine must keep, as checks that run: each takes an engine and raises CheckFailed."""
+"""What every decision engine must keep, as checks that run: each takes an engine and raises CheckFailed.
 
+They run on the server's side of the wall: of an uploaded engine they see the answers of its confined child.
+"""
+
+import functools
 import json
 import math
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from engines import samples
 from engines.canonical import canonical
+from engines.confined_engine import ConfinedEngine
 from engines.contract import DecisionEngine, DecisionInput, DecisionOutput
+from engines.errors import EngineFailed
 from engines.structure import faults
 from engines.violations import violations
+
+TIME_LIMIT_S = 5.0
 
 _RANDOM_INPUTS = 25
 _SEED = 20_260_115
@@ -25,31 +36,100 @@ class CheckFailed(AssertionError):
         self.what = what
 
 
-Check = Callable[[DecisionEngine], None]
+class Subject(Protocol):
+    """What a check needs of an engine: `about` says what it is, `decide` decides."""
+
+    @property
+    def about(self) -> "About":
+        """Name, texts and config."""
+        ...
+
+    def decide(self, given: DecisionInput, /) -> DecisionOutput:
+        """See `DecisionEngine`."""
+        ...
 
 
-def check_identity(engine: DecisionEngine) -> None:
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an engine says of itself."""
+
+    texts: tuple[str, str, str]
+    config_schema: dict[str, Any]
+    config_defaults: dict[str, Any]
+
+
+class InProcess:
+    """A trusted engine of this process as a subject."""
+
+    def __init__(self, engine: DecisionEngine) -> None:
+        self._engine = engine
+
+    @property
+    def about(self) -> About:
+        """Its class's attributes."""
+        engine, model = self._engine, self._engine.Config
+        texts = (engine.name, engine.version, engine.description)
+        return About(texts, model.model_json_schema(), _defaults(model))
+
+    def decide(self, given: DecisionInput, /) -> DecisionOutput:
+        """Its own answer."""
+        return self._engine.decide(given)
+
+
+class Confined:
+    """An uploaded engine in its child as a subject."""
+
+    def __init__(self, engine: ConfinedEngine) -> None:
+        self._engine = engine
+        said = engine.described
+        self.about = About((said.name, said.version, said.description), said.config_schema, said.config_defaults)
+
+    def decide(self, given: DecisionInput, /) -> DecisionOutput:
+        """What came back over the pipe."""
+        return self._engine.decide(given)
+
+
+Engine = DecisionEngine | Subject
+Check = Callable[[Engine], None]
+
+
+class Remembering:
+    """A subject that answers each of the checks' inputs once, so that the checks together take less time."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.about = subject.about
+        self.answers: dict[str, DecisionOutput] = {}
+
+    def decide(self, given: DecisionInput, /) -> DecisionOutput:
+        """A fresh answer."""
+        return self.subject.decide(given)
+
+
+def check_identity(engine: Engine) -> None:
     """It has a name, a version, a description, and a config whose every field has a default and a description."""
-    if not (engine.name and engine.version and engine.description):
+    about = _subject(engine).about
+    if not all(about.texts):
         raise CheckFailed("the engine", "name, version or description is empty")
-    for name, field in engine.Config.model_fields.items():
-        if field.is_required() or not field.description:
+    required = about.config_schema.get("required", ())
+    for name, field in about.config_schema.get("properties", {}).items():
+        if name in required or not (isinstance(field, dict) and field.get("description")):
             raise CheckFailed("Config", f"{name} has no default or no description")
-    json.dumps(engine.Config.model_json_schema())
+    json.dumps(about.config_defaults)
 
 
-def check_deterministic(engine: DecisionEngine) -> None:
+def check_deterministic(engine: Engine) -> None:
     """The same input gives the same output, byte for byte, and is not changed."""
     for where, given in _inputs():
         before = canonical(given)
-        first, second = decide(engine, where, given), decide(engine, where, given)
+        first, second = decide(engine, where, given), _fresh(_subject(engine), where, given)
         if first.model_dump_json() != second.model_dump_json():
             raise CheckFailed(where, "two calls gave two answers")
         if canonical(given) != before:
             raise CheckFailed(where, "it changed its input")
 
 
-def check_constraints(engine: DecisionEngine) -> None:
+def check_constraints(engine: Engine) -> None:
     """It breaks no constraint, touches no node that must be left alone, and whatever moves still fits."""
     for where, given in _inputs():
         for decision in decide(engine, where, given).decisions:
@@ -57,7 +137,7 @@ def check_constraints(engine: DecisionEngine) -> None:
                 raise CheckFailed(f"{where}, {decision.cluster_id}", "; ".join(broken))
 
 
-def check_explained(engine: DecisionEngine) -> None:
+def check_explained(engine: Engine) -> None:
     """Each action gives numbers for its reasons, and what is not done names what bound it."""
     for where, given in _inputs():
         for decision in decide(engine, where, given).decisions:
@@ -70,7 +150,7 @@ def check_explained(engine: DecisionEngine) -> None:
                     raise CheckFailed(where, f"{action.action_id} has expired before it was given")
 
 
-def check_rejects_aloud(engine: DecisionEngine) -> None:
+def check_rejects_aloud(engine: Engine) -> None:
     """Alternatives there were are counted and listed; requirements that are not met are a conflict."""
     for where, given in _inputs():
         for cluster, decision in zip(given.clusters, decide(engine, where, given).decisions, strict=True):
@@ -85,7 +165,7 @@ def check_rejects_aloud(engine: DecisionEngine) -> None:
                 raise CheckFailed(where, "nothing was found for a fresh cluster, and no conflict is named")
 
 
-def check_finite(engine: DecisionEngine) -> None:
+def check_finite(engine: Engine) -> None:
     """Every number is finite, percentiles are in order, and the total is the sum of its parts."""
     for where, given in _inputs():
         for decision in decide(engine, where, given).decisions:
@@ -98,18 +178,29 @@ def check_finite(engine: DecisionEngine) -> None:
                 raise CheckFailed(where, f"{whole} is not the sum of the actions' savings, {summed}")
 
 
-def check_order(engine: DecisionEngine) -> None:
+def check_order(engine: Engine) -> None:
     """The answer does not depend on which other clusters are asked about."""
     for where, given in _inputs():
         together = decide(engine, where, given).decisions
         for cluster, decision in zip(given.clusters, together, strict=True):
-            alone = decide(engine, where, given.model_copy(update={"clusters": (cluster,)})).decisions[0]
+            question = given.model_copy(update={"clusters": (cluster,)})
+            alone = decide(engine, f"{where}, {cluster.cluster_id} alone", question).decisions[0]
             if alone != decision:
                 raise CheckFailed(where, f"{cluster.cluster_id} is decided otherwise alone")
 
 
+def check_time(engine: Engine) -> None:
+    """It answers every input within its time limit."""
+    for where, given in _inputs():
+        began = time.perf_counter()
+        _fresh(_subject(engine), where, given)
+        if (took := time.perf_counter() - began) > TIME_LIMIT_S:
+            raise CheckFailed(where, f"it took {took:.1f} s, and may take {TIME_LIMIT_S:g} s")
+
+
 CHECKS: tuple[Check, ...] = (
     check_identity,
+    check_time,
     check_deterministic,
     check_constraints,
     check_explained,
@@ -119,13 +210,64 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def decide(engine: DecisionEngine, where: str, given: DecisionInput) -> DecisionOutput:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one check ended: `where` and `what` are empty when it passed, `seconds` is None when it was not run."""
+
+    check: str
+    promise: str
+    passed: bool
+    where: str = ""
+    what: str = ""
+    seconds: float | None = None
+
+
+def run_all(subject: Subject, budget_s: float = math.inf, checks: Sequence[Check] = CHECKS) -> tuple[Outcome, ...]:
+    """Run every check; those that are left when `budget_s` is used up, or the engine has been ended, are not run."""
+    remembering = Remembering(subject)
+    outcomes: list[Outcome] = []
+    began = time.perf_counter()
+    stopped = ""
+    for check in checks:
+        name, promise = check.__name__.removeprefix("check_"), (check.__doc__ or "").strip()
+        start = time.perf_counter()
+        if not stopped and start - began > budget_s:
+            stopped = f"the checks before it took more than {budget_s:g} s"
+        if stopped:
+            outcomes.append(Outcome(name, promise, False, "", f"not run: {stopped}"))
+            continue
+        try:
+            check(remembering)
+            outcomes.append(Outcome(name, promise, True, seconds=time.perf_counter() - start))
+        except CheckFailed as failure:
+            outcomes.append(Outcome(name, promise, False, failure.where, failure.what, time.perf_counter() - start))
+            if isinstance(failure.__cause__, EngineFailed) and failure.__cause__.kind not in ANSWERED:
+                stopped = "the engine did not live through the one before"
+    return tuple(outcomes)
+
+
+# Kinds of failure after which an engine's process is as it was.
+ANSWERED = ("raised", "no_decision", "out_of_memory")
+
+
+def decide(engine: Engine, where: str, given: DecisionInput) -> DecisionOutput:
     """Return the engine's answer to `given`, parsed anew from its own JSON; raises CheckFailed when it is none."""
-    configured = given.model_copy(update={"config": engine.Config().model_dump(mode="json")})
+    subject = _subject(engine)
+    if not isinstance(subject, Remembering):
+        return _fresh(subject, where, given)
+    if where not in subject.answers:
+        subject.answers[where] = _fresh(subject, where, given)
+    return subject.answers[where]
+
+
+def _fresh(subject: Subject, where: str, given: DecisionInput) -> DecisionOutput:
+    configured = given.model_copy(update={"config": subject.about.config_defaults})
     try:
-        output = DecisionOutput.model_validate_json(engine.decide(configured).model_dump_json())
+        output = DecisionOutput.model_validate_json(subject.decide(configured).model_dump_json())
     except ValidationError as error:
         raise CheckFailed(where, f"its answer is no decision: {error}") from error
+    except EngineFailed as error:
+        raise CheckFailed(where, error.detail) from error
     except Exception as error:
         raise CheckFailed(where, f"it raised {type(error).__name__}: {error}") from error
     if found := faults(configured, output):
@@ -133,7 +275,20 @@ def decide(engine: DecisionEngine, where: str, given: DecisionInput) -> Decision
     return output
 
 
-def _inputs() -> Iterator[tuple[str, DecisionInput]]:
-    yield from samples.extremes().items()
-    for number, given in enumerate(samples.inputs(_SEED, _RANDOM_INPUTS)):
-        yield f"random input {number} of seed {_SEED}", given
+def _subject(engine: Engine) -> Subject:
+    return InProcess(cast(DecisionEngine, engine)) if hasattr(engine, "Config") else engine
+
+
+def _defaults(model: type[BaseModel]) -> dict[str, Any]:
+    try:
+        return model().model_dump(mode="json")
+    except ValidationError as error:
+        raise CheckFailed("Config", f"its defaults do not fit: {error}") from error
+
+
+@functools.cache
+def _inputs() -> tuple[tuple[str, DecisionInput], ...]:
+    random = (
+        (f"random input {n} of seed {_SEED}", given) for n, given in enumerate(samples.inputs(_SEED, _RANDOM_INPUTS))
+    )
+    return (*samples.extremes().items(), *random)

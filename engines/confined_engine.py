@@ -78,9 +78,10 @@ class _Health:
 
 
 class ConfinedEngine:
-    """Thread-safe; calls take turns. A child that is gone is started again after a rest that doubles each time.
+    """Thread-safe; calls take turns. `described` is what the engine says of itself.
 
-    After `QUARANTINE_AFTER` ends in a row it stays away until the engine is selected anew.
+    A child that is gone is started again after a rest that doubles each time; after `QUARANTINE_AFTER`
+    ends in a row it stays away until the engine is selected anew.
     """
 
     def __init__(
@@ -99,17 +100,7 @@ class ConfinedEngine:
         self._health = _Health()
         self._child: ConfinedChild | None = None
         with self._lock:
-            self.description = self._start()
-
-    @property
-    def name(self) -> str:
-        """As its class says."""
-        return self.description.name
-
-    @property
-    def version(self) -> str:
-        """As its class says."""
-        return self.description.version
+            self.described = self._start()
 
     def decide(self, given: DecisionInput, /) -> DecisionOutput:
         """Decide; raises `EngineFailed`. The answer has the form of one and finite numbers; nothing more is sure."""

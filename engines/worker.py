@@ -50,12 +50,12 @@ def _decide(body: bytes) -> bytes:
     given = DecisionInput.model_validate_json(body)
     try:
         output = _Loaded.engine.decide(given)
-        if not isinstance(output, DecisionOutput):
-            output = DecisionOutput.model_validate(output)
     except MemoryError:
         raise
     except Exception as error:
         raise EngineRaised(_said(error)) from error
+    if not isinstance(output, DecisionOutput):
+        raise EngineRaised(f"decide returned a {type(output).__name__}, which is no DecisionOutput")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of values that do not fit, which the server refuses
         return output.model_dump_json().encode()
