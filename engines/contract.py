@@ -24,7 +24,7 @@ from engines.actions import (
     Target,
 )
 from engines.drafting import NOTHING, Draft, hold_everything
-from engines.exchange import CONTRACT, DecisionInput, DecisionOutput, MadeBy
+from engines.exchange import CONTRACT, DecisionInput, DecisionOutput, MadeBy, StoodInFor
 from engines.facts import (
     Architecture,
     Calibration,
@@ -71,6 +71,7 @@ __all__ = [
     "Risk",
     "Savings",
     "StepType",
+    "StoodInFor",
     "Strict",
     "Target",
     "Utilisation",

@@ -27,6 +27,14 @@ class DecisionInput(Strict):
         return self
 
 
+class StoodInFor(Strict):
+    """The selected engine, whose answer was not used, and why."""
+
+    engine_id: Name = Field(description="The selected engine's id in the catalogue")
+    kind: Name = Field(description="What it did, by a stable name, such as crashed, timed_out or violation")
+    detail: str = Field(description="The same in words")
+
+
 class MadeBy(Strict):
     """Who decided on what; the host fills it in."""
 
@@ -34,6 +42,9 @@ class MadeBy(Strict):
     version: Name = Field(description="The engine's version")
     generation: int = Field(ge=0, description="Generation of the selection that was active (count)")
     input_sha256: str = Field(description="SHA-256 of the canonical input, config included (hex)")
+    stands_in_for: StoodInFor | None = Field(
+        default=None, description="The selected engine when it failed and another one decided; null when it decided"
+    )
 
 
 class DecisionOutput(Strict):

@@ -1,5 +1,6 @@
 """Decision inputs to try engines on: random ones, and the extreme ones that real life brings sooner or later."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -163,6 +164,16 @@ def random_input(random: Random) -> DecisionInput:
         market_id="sim:1",
         clusters=tuple(cluster(random, f"c{i}") for i in range(random.randint(1, 2))),
         pools=pools(random, random.choice([0, 5, 40, 200])),
+    )
+
+
+@functools.cache
+def sample_input() -> DecisionInput:
+    """Return a small input with something to decide: what an engine is tried on before it is selected."""
+    random = Random(3)
+    fresh = Cluster(cluster_id="fresh", requirements=Requirements(vcpu=8, memory_gib=32, min_nodes=2))
+    return DecisionInput(
+        as_of=AS_OF, market_id="sim:1", clusters=(cluster(random, "running"), fresh), pools=pools(random, 40)
     )
 
 

@@ -54,7 +54,7 @@ def host(tmp_path: Path) -> EngineHost:
 
 def test_the_built_in_engines_have_their_names_as_ids(tmp_path: Path) -> None:
     catalogue = Catalogue(tmp_path)
-    assert [entry.engine_id for entry in catalogue.list()] == ["on_demand_only", "spot_optimizer_v1"]
+    assert [entry.engine_id for entry in catalogue.list()] == ["cheapest_pool", "on_demand_only", "spot_optimizer_v1"]
     assert catalogue.resolve("spot_optimizer_v1").engine_id == "spot_optimizer_v1"
 
 
