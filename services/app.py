@@ -14,6 +14,7 @@ from ui.app import build_ui
 
 # Each WebSocket holds one of an ingress replica's requests for as long as it is open.
 SOCKETS_AND_REQUESTS = 5000
+LOADING_AND_SCORING = 512
 ACTOR = {"num_cpus": 0}
 HEALTH: dict[str, Any] = {"health_check_period_s": 1, "health_check_timeout_s": 30, "graceful_shutdown_timeout_s": 5}
 
@@ -21,7 +22,7 @@ HEALTH: dict[str, Any] = {"health_check_period_s": 1, "health_check_timeout_s": 
 def build_api(args: dict[str, str]) -> Application:
     """The API at /; `args` are environment names and values that win over the environment."""
     settings = Settings.load({**os.environ, **args})
-    loader = _deployed(ModelLoader, max_ongoing_requests=8).bind(settings)
+    loader = _deployed(ModelLoader, max_ongoing_requests=LOADING_AND_SCORING).bind(settings)
     engine = _deployed(DecisionEngine, max_ongoing_requests=64).bind(settings)
     ingress = _deployed(Ingress, max_ongoing_requests=SOCKETS_AND_REQUESTS, num_replicas=settings.workers)
     application: Application = ingress.bind(settings, loader, engine)

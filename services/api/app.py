@@ -27,6 +27,8 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with opening() as house:
             app.state.house = house
+            # Whoever is asked here must get what the others answer, from the first request on.
+            await _catch_up(house)
             house.feed.start()
             reconciling = asyncio.create_task(_reconcile(house))
             try:
@@ -53,8 +55,12 @@ def create_app(
 async def _reconcile(house: House) -> None:
     """Every second: answer with the version that the store points to, also after a swap elsewhere."""
     while True:
-        try:
-            await asyncio.to_thread(lambda: house.slots.reconcile(house.activations.all()))
-        except Exception:  # noqa: BLE001 - the next second tries again, and readiness shows the generation
-            _log.exception("reconcile_failed")
         await asyncio.sleep(RECONCILE_S)
+        await _catch_up(house)
+
+
+async def _catch_up(house: House) -> None:
+    try:
+        await asyncio.to_thread(lambda: house.slots.reconcile(house.activations.all()))
+    except Exception:  # noqa: BLE001 - the next second tries again, and readiness shows the generation
+        _log.exception("reconcile_failed")

@@ -27,6 +27,7 @@ from services.models.activation import Activations
 from services.models.registry import Registry
 from services.models.slots import Slots
 from services.models.staging import Staged
+from services.models.swapping import Swaps
 from services.models.version import ModelMetadata, ModelVersion
 from services.sessions import Sessions
 from services.settings import Settings
@@ -121,6 +122,7 @@ class House:
     registry: Registry
     activations: Activations
     slots: Slots
+    swaps: Swaps
     board: FeatureBoard
     inference: Inference
     feed: Feed

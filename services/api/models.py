@@ -15,6 +15,7 @@ from services.api.asking import FIRST_SPOT_DAY, PREFIX, InHouse, Who, record
 from services.api.gate import needs
 from services.api.house import House, UploadOrder
 from services.errors import ModelInUse, RequestInvalid, Unavailable
+from services.models.activation import Pointer
 from services.models.staging import Staged
 from services.models.version import ModelMetadata, ModelVersion, Task
 
@@ -84,15 +85,17 @@ def list_models(house: InHouse) -> list[dict[str, Any]]:
 async def activate(house: InHouse, who: Who, order: ActivateOrder) -> dict[str, Any]:
     """Let a version answer for its task: prepared and warmed first, then swapped in one step."""
     model_id = _model_id(order)
-    return await _activate(house, who, model_id, "model.activated")
+    telemetry.model_id.set(model_id)
+    return await _answer(house, who, "model.activated", await house.swaps.activate(model_id, who.name))
 
 
 @router.post("/rollback")
 @needs("operator")
 async def rollback(house: InHouse, who: Who, order: RollbackOrder | None = None) -> dict[str, Any]:
     """Go back to the version that was active before."""
-    model_id = await run_in_threadpool(house.activations.before, (order or RollbackOrder()).task)
-    return await _activate(house, who, model_id, "model.rolled_back")
+    pointer = await house.swaps.roll_back((order or RollbackOrder()).task, who.name)
+    telemetry.model_id.set(pointer.model_id)
+    return await _answer(house, who, "model.rolled_back", pointer)
 
 
 @router.get("/{model_id}")
@@ -129,25 +132,21 @@ def download(house: InHouse, model_id: str) -> FileResponse:
 async def delete(house: InHouse, who: Who, model_id: str) -> dict[str, Any]:
     """Remove a version that is not active."""
     version = await run_in_threadpool(house.registry.get, model_id)
-    if tasks := await run_in_threadpool(house.activations.uses, version.model_id):
-        raise ModelInUse(version.model_id, f"active for {', '.join(tasks)}")
-    await house.models.delete(version.model_id)
-    house.slots.discard(version.model_id)
+    async with house.swaps.standing_still():
+        if tasks := await run_in_threadpool(house.activations.uses, version.model_id):
+            raise ModelInUse(version.model_id, f"active for {', '.join(tasks)}")
+        await house.models.delete(version.model_id)
+    await house.swaps.forget(version.model_id)
     record(house, who, "model.deleted", version.model_id)
     return {"model_id": version.model_id, "deleted": True}
 
 
-async def _activate(house: House, who: Who, model_id: str, action: str) -> dict[str, Any]:
-    telemetry.model_id.set(model_id)
-    version = await run_in_threadpool(house.slots.prepare, model_id)
-    pointer = await run_in_threadpool(house.activations.activate, version, who.name, datetime.now(UTC))
-    await run_in_threadpool(house.slots.activate, pointer)
-    house.metrics.swaps.labels(what="model", result="done").inc()
-    record(house, who, action, version.model_id, generation=pointer.generation, previous=pointer.previous)
+async def _answer(house: House, who: Who, action: str, pointer: Pointer) -> dict[str, Any]:
+    record(house, who, action, pointer.model_id, generation=pointer.generation, previous=pointer.previous)
     return {
-        "model_id": version.model_id,
-        "version": version.version,
-        "task": version.task,
+        "model_id": pointer.model_id,
+        "version": pointer.model_id.partition(":")[2],
+        "task": pointer.task,
         "generation": pointer.generation,
         "previous": pointer.previous,
         "activated_at": pointer.activated_at,

@@ -27,6 +27,8 @@ from services.live.latest import Latest
 from services.live.selection import EngineSelection
 from services.live.tracking import Tracked
 from services.models.registry import Registry
+from services.models.shelf import Shelf
+from services.models.swapping import Replicas, Result, Swaps
 from services.release import RELEASE
 from services.sessions import Sessions
 
@@ -40,6 +42,11 @@ class Desks(Protocol):
     @property
     def models(self) -> ModelDesk:
         """The writer of the registry."""
+        ...
+
+    @property
+    def replicas(self) -> Replicas:
+        """Every process that answers requests, this one too."""
         ...
 
     @property
@@ -86,6 +93,7 @@ def open_house(parts: Parts, desks: Desks, market_id: str) -> House:
         registry=Registry(settings.model_dir),
         activations=parts.activations,
         slots=parts.slots,
+        swaps=open_swaps(parts, desks.replicas),
         board=board,
         inference=Inference(board, parts.slots, settings.data_max_age_s),
         feed=Feed(store, latest.take),
@@ -109,6 +117,15 @@ def open_house(parts: Parts, desks: Desks, market_id: str) -> House:
             "confinement": detect_tier().name,
         },
     )
+
+
+def open_swaps(parts: Parts, replicas: Replicas) -> Swaps:
+    """How models are activated, counted in the metrics."""
+
+    def told(result: Result) -> None:
+        parts.metrics.swaps.labels(what="model", result=result).inc()
+
+    return Swaps(parts.store, parts.activations, Shelf(parts.settings.model_dir), replicas, told)
 
 
 def follow_board(house: House, desks: Desks) -> Coroutine[Any, Any, None]:

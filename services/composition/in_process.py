@@ -30,6 +30,7 @@ from services.live.selection import EngineSelection
 from services.models.intake import Intake
 from services.models.registry import Registry
 from services.models.staging import Staged
+from services.models.swapping import LocalReplicas
 from services.models.version import ModelVersion
 from services.settings import Settings
 from services.store.directory import DirectoryLock, bind_market
@@ -167,6 +168,7 @@ class InProcess:
         self.filler, self._filling = open_filler(parts)
         self.loop, self._ticking = open_loop(parts, self._ingest)
         self.models = Models(Registry(parts.settings.model_dir))
+        self.replicas = LocalReplicas(parts.slots)
         self.decisions = Decisions(open_host(parts.settings), selection)
         self.gaps = Gaps(self.filler, self.source)
 

@@ -10,6 +10,7 @@ from gapfill.errors import GapFillError
 from services.errors import ServerError, Unavailable
 
 T = TypeVar("T")
+OURS = (ServerError, GapFillError, EnginesError)
 
 
 async def answered(part: str, asked: Awaitable[T]) -> T:
@@ -20,11 +21,18 @@ async def answered(part: str, asked: Awaitable[T]) -> T:
     try:
         return await asked
     except RayTaskError as error:
-        cause = error.cause
-        if isinstance(cause, (ServerError, GapFillError, EnginesError)):
+        cause = cause_of(error)
+        if cause is not None and cause is not error:
             raise cause from None
         raise
     except RayActorError as error:
         raise Unavailable(part, "it is being started again") from error
     except (RayError, RuntimeError) as error:
         raise Unavailable(part, f"it does not answer ({type(error).__name__})") from error
+
+
+def cause_of(error: Exception) -> Exception | None:
+    """What the other process itself raised; None where it is away, or has not got so far."""
+    if not isinstance(error, RayTaskError):
+        return error if isinstance(error, OURS) else None
+    return error.cause if isinstance(error.cause, OURS) else error

@@ -1,6 +1,7 @@
 """The desks of a server on Ray: deployment handles and named actors behind the same ports."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from services.api.house import UploadOrder
 from services.deployments.actors import GAP_FILLER, LIVE_LOOP, NAMESPACE
 from services.deployments.answering import answered
 from services.deployments.reconciler import Reconciler
+from services.deployments.replicas import IngressReplicas
 from services.errors import Unavailable
 from services.live.board import FeatureBlock
 from services.models.staging import Staged
@@ -52,6 +54,15 @@ class Models:
     async def delete(self, model_id: str) -> None:
         """See `ModelDesk`."""
         await answered("ModelLoader", self._loader.delete.remote(model_id))
+        with contextlib.suppress(Unavailable):  # one that starts again has nothing to forget
+            told = self._loader.broadcast("forget", model_id).results_async(timeout_s=FOLLOW_PATIENCE_S)
+            await answered("ModelLoader", told)
+
+    async def families(self) -> Sequence[Metric]:
+        """What every replica has counted."""
+        told = self._loader.broadcast("families").results_async(timeout_s=FAMILIES_PATIENCE_S)
+        found: list[list[Metric]] = await answered("ModelLoader", told)
+        return [family for families in found for family in families]
 
 
 class Decisions:
@@ -107,8 +118,11 @@ class Gaps:
 class RayDesks:
     """See `Desks`."""
 
-    def __init__(self, loader: DeploymentHandle, engine: DeploymentHandle, reconciler: Reconciler) -> None:
+    def __init__(
+        self, ingress: DeploymentHandle, loader: DeploymentHandle, engine: DeploymentHandle, reconciler: Reconciler
+    ) -> None:
         self.models = Models(loader)
+        self.replicas = IngressReplicas(ingress)
         self.decisions = Decisions(engine)
         self.gaps = Gaps()
         self._reconciler = reconciler
@@ -133,4 +147,6 @@ class RayDesks:
                 found.extend(await asyncio.wait_for(told, FAMILIES_PATIENCE_S))
             except (Unavailable, RayError, TimeoutError):
                 continue
+        with contextlib.suppress(Unavailable, RayError, TimeoutError):
+            found.extend(await self.models.families())
         return found

@@ -17,8 +17,12 @@ from services.composition.parts import Parts, open_parts
 from services.deployments.desks import RayDesks
 from services.deployments.process import begin
 from services.deployments.reconciler import Reconciler
+from services.deployments.remote_scorer import ModelLoaderConfined
 from services.errors import Unavailable
 from services.live.selection import EngineSelection
+from services.models.activation import Pointer
+from services.models.loading import Confined
+from services.models.slots import Slots
 from services.release import RELEASE
 from services.settings import Settings
 from services.store.protocol import Store
@@ -35,6 +39,7 @@ class Ingress:
         self._settings = settings
         self._loader = loader
         self._engine = engine
+        self._slots: Slots | None = None
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """The application that this replica serves."""
@@ -42,9 +47,14 @@ class Ingress:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[House]:
-        parts = await asyncio.to_thread(_parts, self._settings)
+        here = serve.get_replica_context()
+        itself = serve.get_deployment_handle(here.deployment, here.app_name)
+        timeout_s = self._settings.model_score_timeout_s
+        confined = ModelLoaderConfined(self._loader, asyncio.get_running_loop(), timeout_s)
+        parts = await asyncio.to_thread(_parts, self._settings, confined)
         reconciler = Reconciler(self._settings, RELEASE)
-        desks = RayDesks(self._loader, self._engine, reconciler)
+        desks = RayDesks(itself, self._loader, self._engine, reconciler)
+        self._slots = parts.slots
         keeping = asyncio.create_task(reconciler.run())
         market_id = await asyncio.to_thread(_bound_market, parts.store)
         house = await asyncio.to_thread(open_house, parts, desks, market_id)
@@ -56,9 +66,26 @@ class Ingress:
             keeping.cancel()
             await asyncio.to_thread(house.keys.close)
 
+    async def prepare_model(self, model_id: str, generation: int) -> None:
+        """See `Slots.prepare`."""
+        await asyncio.to_thread(self._own_slots().prepare, model_id, generation)
 
-def _parts(settings: Settings) -> Parts:
-    parts = open_parts(settings)
+    async def discard_model(self, model_id: str) -> None:
+        """See `Slots.discard`."""
+        await asyncio.to_thread(self._own_slots().discard, model_id)
+
+    async def activate_model(self, pointer: Pointer) -> None:
+        """See `Slots.activate`."""
+        await asyncio.to_thread(self._own_slots().activate, pointer)
+
+    def _own_slots(self) -> Slots:
+        if self._slots is None:
+            raise Unavailable("ingress", "a replica is starting")
+        return self._slots
+
+
+def _parts(settings: Settings, confined: Confined) -> Parts:
+    parts = open_parts(settings, confined)
     apply_defaults(settings, parts.activations, EngineSelection(parts.store))
     return parts
 

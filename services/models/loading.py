@@ -47,8 +47,9 @@ class ScorerLoader:
             raise ModelRefused("unreadable", f"{model_id}: {error}", advice) from error
 
     def lift(self, model_id: str) -> None:
-        """Give a version another try, however often it has broken down."""
-        self._confined.lift(model_id)
+        """Give a version another try, however often it has broken down; raises `ModelNotFound`."""
+        if not self._shelf.get(model_id).compiled:
+            self._confined.lift(model_id)
 
 
 class ConfinedHere:

@@ -108,6 +108,13 @@ class Swaps:
 
         return await self._in_turn(choose, by)
 
+    async def forget(self, model_id: str) -> None:
+        """Free what replicas have loaded of a version that is not active; what cannot be reached expires."""
+        try:
+            await self._replicas.discard(model_id)
+        except (ModelError, Unavailable) as error:
+            _log.warning("model_left_to_expire", model_id=model_id, error=str(error)[:400])
+
     @asynccontextmanager
     async def standing_still(self) -> AsyncIterator[None]:
         """No swap begins before the block has ended: what is read of the pointers inside stays true."""
@@ -137,7 +144,7 @@ class Swaps:
             await self._replicas.prepare(version.model_id, generation)
             pointer = await asyncio.to_thread(self._activations.activate, version, by, datetime.now(UTC), fence=lease)
         except BaseException:
-            await self._give_up(version.model_id)
+            await self.forget(version.model_id)
             raise
         try:
             await self._replicas.activate(pointer)
@@ -145,12 +152,6 @@ class Swaps:
             _log.warning("replica_left_to_reconcile", model_id=pointer.model_id, error=str(error)[:400])
         _log.info("model_swapped", model_id=pointer.model_id, task=pointer.task, generation=pointer.generation, by=by)
         return pointer
-
-    async def _give_up(self, model_id: str) -> None:
-        try:
-            await self._replicas.discard(model_id)
-        except (ModelError, Unavailable) as error:
-            _log.warning("prepared_model_left_to_expire", model_id=model_id, error=str(error)[:400])
 
     @asynccontextmanager
     async def _lease(self) -> AsyncIterator[Lease]:
