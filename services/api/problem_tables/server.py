@@ -2,6 +2,7 @@
 
 from services import errors
 from services.api.problem_tables.problem import Problem, Table
+from services.live.drift.errors import DriftAlertNotFound
 
 TABLE: Table = {
     errors.Unauthenticated: Problem(
@@ -61,6 +62,12 @@ TABLE: Table = {
             "Register it with PUT clusters/{cluster_id}, or send its requirements.",
             {"cluster_id": e.cluster_id},
         ),
+    ),
+    DriftAlertNotFound: Problem(
+        404,
+        "drift-alert-not-found",
+        "No such alert",
+        lambda e: (f"No alert {e.alert_id!r} is kept.", "GET drift/alerts lists them.", {"alert_id": e.alert_id}),
     ),
     errors.DataStale: Problem(
         503,
