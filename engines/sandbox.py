@@ -4,15 +4,11 @@ import functools
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import Any
 
 from engines import sandbox_wire as wire
 from engines.sandbox_errors import (
@@ -26,27 +22,16 @@ from engines.sandbox_errors import (
     SandboxError,
 )
 from engines.sandbox_limits import Limits, Tier
+from engines.sandbox_process import ROOT, ColdProcess, Process, spawner
+from engines.zygote import OrderRefused, nursery
 
-ROOT = Path(__file__).resolve().parent.parent
+__all__ = ["ROOT", "ConfinedChild", "Program", "detect_tier"]
+
 BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from engines.sandbox_child import main; main(sys.argv[1], int(sys.argv[2]))"
 )
 STDERR_KEPT = 4096
-
-# A second thread in the child would be out of Landlock's reach.
-ENVIRONMENT = {
-    "OPENBLAS_NUM_THREADS": "1",
-    # Arrow's own allocator reserves 1 GiB of addresses at the first string column of pandas, which is the whole limit.
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "JOBLIB_MULTIPROCESSING": "0",
-    "LANG": "C.UTF-8",
-    "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
-    "HOME": "/nonexistent",
-}
-INHERITED = ("LD_LIBRARY_PATH",)  # some Pythons do not start without theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +53,29 @@ class ConfinedChild:
     """
 
     def __init__(
-        self, program: Program, limits: Limits | None = None, *, files: tuple[int, ...] = (), most: Tier = Tier.A
+        self,
+        program: Program,
+        limits: Limits | None = None,
+        *,
+        files: tuple[int, ...] = (),
+        most: Tier = Tier.A,
+        cold: bool = False,
     ) -> None:
-        """Start and confine it; raises `ConfinementFailed` when it does not reach `limits.weakest`."""
+        """Start and confine it; raises `ConfinementFailed` when it does not reach `limits.weakest`.
+
+        A zygote forks it, unless `cold` is asked for or none can be had.
+        """
         self._limits = limits or Limits()
         self._tail = b""
-        self._process = _spawner(os.getpid()).submit(_spawn, files).result()
-        os.set_blocking(_descriptor(self._process.stdin), False)
-        os.set_blocking(_descriptor(self._process.stdout), False)
+        self._closed = False
+        order = self._order(program, files, most)
+        self._process, self.warm = _start(program, order, files, self._limits.start_s, cold=cold)
+        os.set_blocking(self._process.to_child, False)
+        os.set_blocking(self._process.from_child, False)
         self._listener = threading.Thread(target=self._listen, daemon=True, name="sandbox-stderr")
         self._listener.start()
         try:
-            self.tier = self._begin(program, files, most)
+            self.tier = self._begin(order)
         except BaseException:
             self.close()
             raise
@@ -106,12 +102,12 @@ class ConfinedChild:
 
     def close(self) -> None:
         """Kill it and free its pipes; nothing happens the second time."""
-        self._process.kill()
-        self._process.wait()
-        self._listener.join()
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                pipe.close()
+        if not self._closed:
+            self._closed = True
+            self._process.kill()
+            self._process.wait()
+            self._listener.join()
+            self._process.close()
 
     def __enter__(self) -> "ConfinedChild":
         return self
@@ -121,8 +117,8 @@ class ConfinedChild:
     ) -> None:
         self.close()
 
-    def _begin(self, program: Program, files: tuple[int, ...], most: Tier) -> Tier:
-        order = {
+    def _order(self, program: Program, files: tuple[int, ...], most: Tier) -> dict[str, Any]:
+        return {
             "target": program.target,
             "warm": program.warm,
             "files": files,
@@ -130,8 +126,11 @@ class ConfinedChild:
             "cpu_s": self._limits.cpu_s,
             "most": most,
         }
+
+    def _begin(self, order: dict[str, Any]) -> Tier:
+        body = json.dumps(order).encode()
         try:
-            _, answer = self._exchange(wire.REQUEST, json.dumps(order).encode(), 4096, self._limits.start_s)
+            _, answer = self._exchange(None if self.warm else wire.REQUEST, body, 4096, self._limits.start_s)
         except SandboxError as error:
             said = error.stderr if isinstance(error, ChildCrashed) else ""
             raise ConfinementFailed(f"the child did not start: {error} {said}".strip()) from error
@@ -140,13 +139,14 @@ class ConfinedChild:
             raise ConfinementFailed(f"this machine offers tier {tier}, and {self._limits.weakest} is needed")
         return tier
 
-    def _exchange(self, kind: bytes, body: bytes, limit_bytes: int, timeout_s: float) -> tuple[bytes, bytes]:
-        if self._process.stdin is None or self._process.stdin.closed:
+    def _exchange(self, kind: bytes | None, body: bytes, limit_bytes: int, timeout_s: float) -> tuple[bytes, bytes]:
+        if self._closed:
             raise ChildCrashed("it was closed", "")
         deadline = time.monotonic() + timeout_s
         try:
-            wire.send(_descriptor(self._process.stdin), kind, body, deadline)
-            return wire.receive(_descriptor(self._process.stdout), limit_bytes, deadline)
+            if kind is not None:
+                wire.send(self._process.to_child, kind, body, deadline)
+            return wire.receive(self._process.from_child, limit_bytes, deadline)
         except wire.PipeLate as error:
             self.close()
             raise ChildTimedOut(timeout_s) from error
@@ -160,7 +160,7 @@ class ConfinedChild:
         """Why the pipe closed; a child that closed it and lives on is killed."""
         try:
             code = self._process.wait(1.0)
-        except subprocess.TimeoutExpired:
+        except TimeoutError:
             self._process.kill()
             code = self._process.wait()
         self.close()
@@ -173,40 +173,26 @@ class ConfinedChild:
 
     def _listen(self) -> None:
         """Drain stderr, so that a talkative child does not block, and keep its end."""
-        while part := os.read(_descriptor(self._process.stderr), 65_536):
+        while part := os.read(self._process.errors, 65_536):
             self._tail = (self._tail + part)[-STDERR_KEPT:]
 
 
 @functools.cache
 def detect_tier() -> Tier:
     """How far this machine lets a child be confined, tried out once with a real one."""
-    with ConfinedChild(Program("engines.sandbox_probe:echo"), Limits(weakest=Tier.C)) as child:
+    with ConfinedChild(Program("engines.sandbox_probe:echo"), Limits(weakest=Tier.C), cold=True) as child:
         child.call(b"", 10.0)
         return child.tier
 
 
-@functools.cache
-def _spawner(pid: int) -> ThreadPoolExecutor:
-    """The thread that starts children: it must live as long as the process `pid`, as their death signal follows it."""
-    return ThreadPoolExecutor(1, f"sandbox-spawner-{pid}")
-
-
-def _spawn(files: tuple[int, ...]) -> "subprocess.Popen[bytes]":
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    return subprocess.Popen(
-        [sys.executable, "-I", "-c", BOOT, str(ROOT), str(os.getpid())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        env=ENVIRONMENT | inherited,
-        cwd="/",
-        pass_fds=files,
-        start_new_session=True,
-    )
-
-
-def _descriptor(pipe: IO[bytes] | None) -> int:
-    if pipe is None:
-        raise ConfinementFailed("the child has no pipes")
-    return pipe.fileno()
+def _start(
+    program: Program, order: dict[str, Any], files: tuple[int, ...], timeout_s: float, *, cold: bool
+) -> tuple[Process, bool]:
+    """A process for the child, and whether a zygote forked it."""
+    try:
+        warm = None if cold else nursery().fork(program.warm, order, files, timeout_s)
+    except OrderRefused as error:
+        raise ConfinementFailed(f"the child did not start: {error.detail}") from error
+    if warm is not None:
+        return warm, True
+    return spawner().submit(ColdProcess, BOOT, [], files).result(), False

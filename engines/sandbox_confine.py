@@ -32,6 +32,17 @@ def refuse_inspection() -> None:
     _checked(LIBC.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
 
 
+def forbid_new_privileges() -> None:
+    """No program that is started from here on gets more than this process has."""
+    _checked(LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+
+
+def drop_capabilities() -> None:
+    """Root without capabilities is an ordinary user who owns root's files."""
+    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
+    _checked(LIBC.capset(header, bytes(24)))
+
+
 def confine(limits: Limits, packages: Iterable[Path], most: Tier) -> Tier:
     """Confine this process as far as the machine allows, at most to the tier `most`; the tier reached.
 
@@ -39,10 +50,10 @@ def confine(limits: Limits, packages: Iterable[Path], most: Tier) -> Tier:
     offers fails: better no child than half a confined one.
     """
     _limit(limits)
-    _drop_capabilities()
-    _checked(LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    drop_capabilities()
+    forbid_new_privileges()
     refuse_inspection()
-    files = most is Tier.A and sandbox_landlock.abi() > 0 and _threads() == 1
+    files = most is Tier.A and sandbox_landlock.abi() > 0 and threads() == 1
     calls = most is not Tier.C and sandbox_seccomp.available()
     if files:
         sandbox_landlock.restrict([*_python_folders(packages), Path("/sys/fs/cgroup"), Path("/usr/share/zoneinfo")])
@@ -61,6 +72,11 @@ def close_all_but(keep: Iterable[int]) -> None:
             os.closerange(low + 1, high)
 
 
+def threads() -> int:
+    """How many threads this process has."""
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208
+
+
 def _limit(limits: Limits) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     space = pages * resource.getpagesize() + limits.memory_bytes
@@ -74,20 +90,10 @@ def _limit(limits: Limits) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (used + limits.cpu_s, used + limits.cpu_s + 1))
 
 
-def _drop_capabilities() -> None:
-    """Root without capabilities is an ordinary user who owns root's files."""
-    header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
-    _checked(LIBC.capset(header, bytes(24)))
-
-
 def _python_folders(packages: Iterable[Path]) -> list[Path]:
     own = [Path(entry) for entry in sys.path if entry and Path(entry).is_absolute()]
     roots = {package.parent for package in packages}
     return [*(entry for entry in own if entry not in roots), *packages]
-
-
-def _threads() -> int:
-    return len(os.listdir("/proc/self/task"))  # noqa: PTH208
 
 
 def _checked(result: int) -> None:
