@@ -18,7 +18,7 @@ def decided(opened: OpenedEngine, configured: DecisionInput, generation: int) ->
     What an uploaded engine answers is used only when it breaks no constraint. Raises `EngineFailed`.
     """
     data = canonical(configured)
-    output = _answer(opened, configured, data)
+    output = ask(opened, configured, data)
     if found := faults(configured, output):
         detail = "its answer is no decision: " + "; ".join(found[:FAULTS_SHOWN])
         raise EngineFailed(opened.entry.engine_id, detail, "no_decision")
@@ -41,9 +41,13 @@ def broken_by(given: DecisionInput, output: DecisionOutput) -> tuple[str, ...]:
     )
 
 
-def _answer(opened: OpenedEngine, configured: DecisionInput, data: bytes) -> DecisionOutput:
+def ask(opened: OpenedEngine, configured: DecisionInput, data: bytes | None = None) -> DecisionOutput:
+    """Return what the engine answers, in the form of an answer and no more; `data` is the input, canonical.
+
+    Raises `EngineFailed`.
+    """
     if opened.confined is not None:
-        return opened.confined.decide_canonical(data)
+        return opened.confined.decide_canonical(canonical(configured) if data is None else data)
     engine_id = opened.entry.engine_id
     try:
         answer = opened.engine.decide(configured)

@@ -10,38 +10,41 @@ import numpy as np
 
 from engines.canonical import canonical
 from engines.contract import Cluster, ClusterDecision, DecisionInput, DecisionOutput
-from engines.host import EngineHost
 from gapfill.pools import Pool
 from services.live.board import FeatureBlock
 from services.live.clusters import MOST_CLUSTERS
 from services.live.facts import Places, pool_facts, score_block
-from services.live.selection import EngineSelection
+from services.live.named_models import NamedModels
+from services.live.selection import follow_selection
 from services.models.slots import Slots
 from services.store.protocol import Lease, Store
+
+__all__ = ["DecisionDiary", "follow_selection", "question"]
 
 LOG = "decisions"
 LATEST = "decision"
 
 
-def follow_selection(host: EngineHost, selection: EngineSelection) -> bool:
-    """Bring a host to what the store says; whether it changed. Raises what `EngineHost.select` raises."""
-    wanted = selection.current()
-    held = host.selection
-    if wanted is None or (held and held.generation >= wanted.generation):
-        return False
-    host.select(wanted.engine_id, wanted.config, wanted.generation)
-    return True
+def question(
+    block: FeatureBlock,
+    slots: Slots,
+    clusters: Sequence[Cluster],
+    named: NamedModels | None = None,
+    models: Sequence[str] = (),
+) -> DecisionInput:
+    """What an engine is asked for these clusters: the facts of every pool that could matter to one of them.
 
-
-def question(block: FeatureBlock, slots: Slots, clusters: Sequence[Cluster]) -> DecisionInput:
-    """What an engine is asked for these clusters: the facts of every pool that could matter to one of them."""
+    `models` are those whose predictions it wants to see, which `named` keeps loaded.
+    """
     places = _places(block, clusters)
     scores = score_block(block, slots, places) if len(places) else {}
+    active = {task: score.scored.values for task, score in scores.items()}
+    wanted = named.score(block, places, models, active) if named is not None and len(places) else {}
     return DecisionInput(
         as_of=block.as_of,
         market_id=block.market_id,
         clusters=tuple(clusters),
-        pools=pool_facts(block, scores, places),
+        pools=pool_facts(block, scores, places, wanted),
     )
 
 

@@ -13,6 +13,7 @@ from gapfill.pools import Pool
 from services.errors import NoActiveModel
 from services.live.board import FeatureBlock
 from services.models.predictor import Scored, predict
+from services.models.scorer import Vector
 from services.models.slots import Slots
 from services.models.version import TASKS, ModelVersion, Task
 
@@ -51,9 +52,15 @@ def score_block(block: FeatureBlock, slots: Slots, places: Places | None = None)
 
 
 def pool_facts(
-    block: FeatureBlock, scores: Mapping[Task, TaskScores], places: Places | None = None
+    block: FeatureBlock,
+    scores: Mapping[Task, TaskScores],
+    places: Places | None = None,
+    named: Mapping[str, Vector] | None = None,
 ) -> tuple[PoolFacts, ...]:
-    """Facts of the block's pools (those at `places`, as in `scores`); those without a price are left out."""
+    """Facts of the block's pools (those at `places`, as in `scores`); those without a price are left out.
+
+    `named` are the predictions of models that an engine names, over the same rows.
+    """
     indices = np.arange(len(block.pool_ids)) if places is None else places
     column = {name: i for i, name in enumerate(block.names)}
     facts = []
@@ -82,6 +89,7 @@ def pool_facts(
                 observed_at=_instant(block.observed_at[index]),
                 data_as_of=_instant(block.known_at[index]) or block.as_of,
                 simulated=block.simulated,
+                predictions={n: float(v[row]) for n, v in (named or {}).items() if not np.isnan(v[row])},
                 **_predicted(scores, row),
             )
         )
