@@ -31,14 +31,21 @@ def main(root: str, parent: int) -> None:
     order: Order = json.loads(body)
     warm(order["warm"])
     program_of(order["target"])
+    packages = packages_in_use(root)
     _leave_threads_behind()
-    _confine_and_serve(root, order, requests, answers)
+    _confine_and_serve(order, packages, requests, answers)
 
 
-def serve(root: str, order: Order) -> None:
+def serve(order: Order, packages: list[Path]) -> None:
     """The same in a process that a zygote has forked, with the order known and the pipes at 0, 1 and 2."""
     requests, answers = _own_pipes()
-    _confine_and_serve(root, order, requests, answers)
+    _confine_and_serve(order, packages, requests, answers)
+
+
+def packages_in_use(root: str) -> list[Path]:
+    """Our own packages that what is imported is made of; a child may read no other of ours."""
+    names = {name.partition(".")[0] for name in sys.modules}
+    return [path for path in Path(root).iterdir() if path.name in names and (path / "__init__.py").exists()]
 
 
 def warm(modules: list[str]) -> None:
@@ -79,20 +86,14 @@ def _leave_threads_behind() -> None:
     os._exit(code)
 
 
-def _confine_and_serve(root: str, order: Order, requests: int, answers: int) -> None:
+def _confine_and_serve(order: Order, packages: list[Path], requests: int, answers: int) -> None:
     program = program_of(order["target"])
     files: list[int] = order["files"]
     close_all_but([0, 1, 2, requests, answers, *files])
     limits = Limits(memory_bytes=order["memory_bytes"], cpu_s=order["cpu_s"])
-    tier = confine(limits, _packages_in_use(Path(root)), Tier(order["most"]))
+    tier = confine(limits, packages, Tier(order["most"]))
     wire.send(answers, wire.HELLO, json.dumps({"tier": tier}).encode())
     _serve(program, requests, answers)
-
-
-def _packages_in_use(root: Path) -> list[Path]:
-    """Our own packages that the program is made of; it may read no other of ours."""
-    names = {name.partition(".")[0] for name in sys.modules}
-    return [path for path in root.iterdir() if path.name in names and (path / "__init__.py").exists()]
 
 
 def _own_pipes() -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """The system calls that a confined child may make: computing, reading, answering, ending; nothing else."""
 
 import errno
+import functools
 import mmap
 import os
 
@@ -37,6 +38,15 @@ def available() -> bool:
 
 def restrict() -> None:
     """Load the filter for this process, for good; what is not allowed fails with EPERM. Raises OSError."""
+    rules = prepared()
+    # A process may signal its own threads (abort does), and needs its own number for that.
+    _add(rules, pyseccomp.ALLOW, "tgkill", pyseccomp.Arg(0, pyseccomp.EQ, os.getpid()))
+    rules.load()
+
+
+@functools.cache
+def prepared() -> "pyseccomp.SyscallFilter":
+    """The filter but for what depends on the process: a zygote makes it once for all its children."""
     allow, argument = pyseccomp.ALLOW, pyseccomp.Arg
     rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
     for name in PLAIN:
@@ -46,13 +56,12 @@ def restrict() -> None:
     for name in ("mmap", "mprotect"):
         _add(rules, allow, name, argument(2, pyseccomp.MASKED_EQ, mmap.PROT_EXEC, 0))
     _add(rules, allow, "prlimit64", argument(0, pyseccomp.EQ, 0), argument(2, pyseccomp.EQ, 0))
-    _add(rules, allow, "tgkill", argument(0, pyseccomp.EQ, os.getpid()))
     _add(rules, pyseccomp.ERRNO(errno.ENOTTY), "ioctl")
     # glibc falls back to clone where clone3 is unknown, and takes EPERM there for an answer.
     _add(rules, pyseccomp.ERRNO(errno.ENOSYS), "clone3")
     for name in DEADLY:
         _add(rules, pyseccomp.KILL_PROCESS, name)
-    rules.load()
+    return rules
 
 
 def _add(rules: "pyseccomp.SyscallFilter", action: int, name: str, *arguments: "pyseccomp.Arg") -> None:

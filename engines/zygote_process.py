@@ -15,8 +15,9 @@ import sys
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from engines import sandbox_child
+from engines import sandbox_child, sandbox_seccomp
 from engines.sandbox_confine import die_with_parent, drop_capabilities, forbid_new_privileges, refuse_inspection
 
 MOST_FILES = 64
@@ -37,6 +38,8 @@ def main(root: str, parent: int, control: int, modules: str) -> None:
             server.send(json.dumps({"error": traceback.format_exc()[-2000:]}).encode())
             return
         drop_capabilities()
+        if sandbox_seccomp.available():
+            sandbox_seccomp.prepared()
         settle()
         server.send(b"{}")
         Zygote(root, server).run()
@@ -54,6 +57,7 @@ class Zygote:
 
     root: str
     server: socket.socket
+    packages: list[Path] = field(default_factory=list)
     children: dict[int, tuple[int, int]] = field(default_factory=dict)  # pidfd → (pid, report)
 
     def run(self) -> None:
@@ -99,6 +103,7 @@ class Zygote:
         if target.partition(":")[0] not in sys.modules:
             sandbox_child.program_of(target)
             sandbox_child.warm([])
+            self.packages = sandbox_child.packages_in_use(self.root)
             settle()
 
     def _fork(self, order: sandbox_child.Order, descriptors: list[int]) -> int:
@@ -112,7 +117,7 @@ class Zygote:
             die_with_parent(zygote)
             os.setsid()
             _place([*descriptors[: OWN - 1], *descriptors[OWN:]], [0, 1, 2, *order["files"]])
-            sandbox_child.serve(self.root, order)
+            sandbox_child.serve(order, self.packages)
             code = 0
         except BaseException:  # noqa: BLE001 - nothing may return into the zygote's loop
             os.write(2, traceback.format_exc()[-4000:].encode(errors="replace"))
