@@ -110,6 +110,20 @@ class LiveSettings(BaseModel):
         pattern=r"^[a-z0-9][a-z0-9._:-]{0,126}$",
         description="The engine (a name or an id) to select while the store has no active pointer.",
     )
+    engine_upload_max_bytes: int = Field(
+        512 * 1024,
+        alias="ENGINE_UPLOAD_MAX_BYTES",
+        ge=1024,
+        le=2 * 1024**2,
+        description="The largest engine file taken in, in bytes.",
+    )
+    engine_timeout_s: float = Field(
+        5.0,
+        alias="DECISION_ENGINE_TIMEOUT_SECONDS",
+        gt=0,
+        le=60,
+        description="Seconds an uploaded engine may take for one answer; then it is ended and another one decides.",
+    )
     live_interval_s: float = Field(
         60.0, alias="LIVE_INTERVAL_SECONDS", ge=1, le=3600, description="Seconds from one live tick to the next."
     )
@@ -118,6 +132,26 @@ class LiveSettings(BaseModel):
         alias="DATA_MAX_AGE_SECONDS",
         ge=1,
         description="Seconds that live data may be old before predict is 503.",
+    )
+    drift_window_s: float = Field(
+        3600.0,
+        alias="DRIFT_WINDOW_SECONDS",
+        ge=10,
+        le=7 * 86_400,
+        description="Seconds of live rows that are held against a model's reference at a time.",
+    )
+    drift_windows: int = Field(
+        3,
+        alias="DRIFT_WINDOWS",
+        ge=1,
+        le=100,
+        description="Windows running in which a feature must drift for an alert.",
+    )
+    drift_psi: float = Field(
+        0.25, alias="DRIFT_PSI", gt=0, le=100, description="Population stability index from which on a feature drifts."
+    )
+    drift_ks: float = Field(
+        0.15, alias="DRIFT_KS", gt=0, le=1, description="Kolmogorov-Smirnov distance from which on a feature drifts."
     )
     event_log_keep: int = Field(
         2000,

@@ -57,6 +57,9 @@ class Metrics:
         self.decisions = Counter(
             "cloudoptim_decisions", "Decisions made, by result.", ["engine_id", "result"], registry=registry
         )
+        self.engine_failures = Counter(
+            "cloudoptim_engine_failures", "Answers of an engine not used.", ["engine_id", "kind"], registry=registry
+        )
         self.decision_seconds = Histogram(
             "cloudoptim_decision_seconds", "Time of one decision.", ["engine_id"], buckets=SLOW_S, registry=registry
         )
@@ -80,6 +83,9 @@ class Metrics:
         self.swaps = Counter("cloudoptim_swaps", "Model and engine swaps.", ["what", "result"], registry=registry)
         self.subscribers = Gauge("cloudoptim_websocket_subscribers", "Open WebSockets.", ["stream"], registry=registry)
         self.events = Counter("cloudoptim_events", "Events appended to the log.", ["kind"], registry=registry)
+        self.drift_alerts = Counter(
+            "cloudoptim_drift_alerts", "Drift alerts raised.", ["model_id", "kind"], registry=registry
+        )
         self.store_seconds = Histogram(
             "cloudoptim_store_seconds", "Time of one store call.", ["call"], buckets=(*FAST_S, 5.0), registry=registry
         )

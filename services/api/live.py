@@ -28,7 +28,7 @@ async def predictions(
     after: After = None,
 ) -> None:
     """Every tick's predictions."""
-    await _run(house, who, socket, Wish("predictions", Filters(tuple(region), tuple(instance_type)), after))
+    await run_stream(house, who, socket, Wish("predictions", Filters(tuple(region), tuple(instance_type)), after))
 
 
 @router.websocket("/decisions/live")
@@ -44,10 +44,11 @@ async def decisions(
 ) -> None:
     """Every new decision."""
     filters = Filters(tuple(region), tuple(instance_type), tuple(cluster_id))
-    await _run(house, who, socket, Wish("decisions", filters, after))
+    await run_stream(house, who, socket, Wish("decisions", filters, after))
 
 
-async def _run(house: House, who: Principal, socket: WebSocket, wish: Wish) -> None:
+async def run_stream(house: House, who: Principal, socket: WebSocket, wish: Wish) -> None:
+    """Serve one stream for as long as its key holds."""
     pace: StreamPace = socket.app.state.stream_pace
     with house.metrics.subscribers.labels(stream=wish.kind).track_inprogress():
         await Session(socket, house.feed, wish, pace, lambda: _holds(house, who)).run(house.facts["market_id"])

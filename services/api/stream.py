@@ -137,8 +137,8 @@ class Session:
         if isinstance(signal, Heartbeat):
             return _heartbeat(signal.seq)
         if isinstance(signal, Reset):
-            return {"type": "reset", "seq": signal.seq, "snapshot": f"/api/v1/ml/{kind}/latest"}
-        return predictions(signal, filters) if kind == "predictions" else decisions(signal, filters)
+            return {"type": "reset", "seq": signal.seq, "snapshot": f"/api/v1/ml/{_SNAPSHOT[kind]}"}
+        return _MESSAGES[kind](signal, filters)
 
     def _overdue(self, signal: Signal) -> dict[str, Any] | None:
         """A heartbeat where events come, but none for a while that passes the filters."""
@@ -202,6 +202,32 @@ def decisions(event: Event, filters: Filters) -> dict[str, Any] | None:
         "made_by": event.header["made_by"],
         "decisions": [orjson.loads(row["decision"]) for row in told],
     }
+
+
+def drift(event: Event, _filters: Filters) -> dict[str, Any]:
+    """The message of new drift alerts."""
+    return {
+        "type": "drift",
+        "seq": event.seq,
+        "previous": event.previous,
+        "at": event.at,
+        "as_of": event.header["as_of"],
+        "market_id": event.market_id,
+        "simulated": simulated(event.market_id),
+        "alerts": [orjson.loads(alert) for alert in event.rows["alert"]],
+    }
+
+
+_MESSAGES: dict[str, Callable[[Event, Filters], dict[str, Any] | None]] = {
+    "predictions": predictions,
+    "decisions": decisions,
+    "drift": drift,
+}
+_SNAPSHOT: dict[str, str] = {
+    "predictions": "predictions/latest",
+    "decisions": "decisions/latest",
+    "drift": "drift/alerts",
+}
 
 
 def _passes(row: dict[str, Any], filters: Filters) -> bool:

@@ -11,6 +11,7 @@ import structlog
 from gapfill.filler import GapFiller, Watched
 from gapfill.jobs import Job, Shard
 from gapfill.limits import FillLimits
+from services.composition.drifting import open_drift
 from services.composition.parts import Parts, fence_of, open_history, open_host, open_source
 from services.errors import LeaseLost, StoreUnavailable, Unavailable
 from services.live.clusters import Clusters
@@ -155,6 +156,7 @@ def open_loop(parts: Parts, ingest: Callable[[pl.DataFrame, Sequence[Watched]], 
         watched = [Watched(w.scope.region, w.scope.instance_types, w.scope.products, w.start, w.end) for w in watches]
         ingest(points, watched)
 
+    stage = Stage(store, lease, settings.event_log_keep)
     loop = LiveLoop(
         LoopParts(
             source=source,
@@ -166,9 +168,10 @@ def open_loop(parts: Parts, ingest: Callable[[pl.DataFrame, Sequence[Watched]], 
             selection=EngineSelection(store),
             clusters=Clusters(store),
             diary=DecisionDiary(store, settings.event_log_keep, lease),
-            stage=Stage(store, lease, settings.event_log_keep),
+            stage=stage,
             predictions=LivePredictions(history),
             ingest=hand_over,
+            drift=open_drift(parts, history, stage, lease),
         ),
         settings,
         parts.metrics,

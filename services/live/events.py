@@ -14,7 +14,7 @@ from services.store.protocol import Entry
 LOG = "events"
 VERSION = 1
 
-Kind = Literal["predictions", "decisions"]
+Kind = Literal["predictions", "decisions", "drift"]
 
 
 @dataclass(frozen=True)

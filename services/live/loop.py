@@ -23,6 +23,7 @@ from services.errors import LeaseLost
 from services.live.board import FeatureBlock, TypeFacts
 from services.live.clusters import Clusters
 from services.live.deciding import DecisionDiary, follow_selection, question
+from services.live.drift.watching import DriftWatch
 from services.live.facts import score_block
 from services.live.recent import Recent
 from services.live.selection import EngineSelection
@@ -79,6 +80,7 @@ class Parts:
     stage: Stage
     predictions: LivePredictions
     ingest: Ingest
+    drift: DriftWatch
 
 
 class LiveLoop:
@@ -235,6 +237,7 @@ class LiveLoop:
         for scored in scores.values():
             self._parts.predictions.add(block, scored, made_at=datetime.now(UTC))
             self._metrics.predictions.labels(model_id=scored.version.model_id, origin="live").inc(len(block.pool_ids))
+        self._parts.drift.look(block, [scored.version for scored in scores.values()])
         self._metrics.data_age_seconds.set((datetime.now(UTC) - now).total_seconds())
 
     def _decide(self, block: FeatureBlock) -> None:

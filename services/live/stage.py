@@ -1,6 +1,7 @@
 """Where the loop tells its events: appended to the store's log under the loop's lease, and trimmed there."""
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 import polars as pl
 
@@ -25,9 +26,7 @@ class Stage:
         self._store = store
         self._lease = lease
         self._keep = keep
-        self._last = {
-            kind: entry.seq if (entry := store.latest(LOG, kind)) else 0 for kind in ("predictions", "decisions")
-        }
+        self._last = {kind: entry.seq if (entry := store.latest(LOG, kind)) else 0 for kind in get_args(Kind)}
 
     def confirm(self) -> None:
         """Keep the lease; raises `LeaseLost`."""
@@ -79,6 +78,10 @@ class Stage:
             schema_overrides={"regions": pl.List(pl.String()), "instance_types": pl.List(pl.String())},
         )
         return self._tell("decisions", block, {"made_by": made_by}, rows)
+
+    def tell_drift(self, block: FeatureBlock, alerts: Sequence[str]) -> int:
+        """One event with a row per new alert, each as JSON."""
+        return self._tell("drift", block, {}, pl.DataFrame({"alert": alerts}))
 
     def _tell(self, kind: Kind, block: FeatureBlock, header: dict[str, object], rows: pl.DataFrame) -> int:
         body = encode(

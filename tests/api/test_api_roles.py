@@ -33,6 +33,8 @@ LEAST: dict[str, set[str]] = {
         "GET decisions/history",
         "GET clusters",
         "GET clusters/{cluster_id}",
+        "GET drift",
+        "GET drift/alerts",
         "GET auth/session",
         "DELETE auth/session",
         "GET /metrics",
@@ -54,6 +56,7 @@ LEAST: dict[str, set[str]] = {
         "POST gap-filler/cancel/{task_id}",
         "POST gap-filler/retry/{task_id}",
         "POST gap-filler/import",
+        "POST drift/alerts/{alert_id}/acknowledge",
     },
     "admin": {"GET keys", "POST keys", "DELETE keys/{key_id}", "GET audit"},
 }
