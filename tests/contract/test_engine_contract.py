@@ -5,6 +5,7 @@ import itertools
 import pytest
 from pydantic import BaseModel
 
+from engines.builtin.cheapest_pool import CheapestPool
 from engines.builtin.on_demand_only import OnDemandOnly
 from engines.builtin.spot_optimizer_v1 import SpotOptimizerV1
 from engines.checks import (
@@ -21,7 +22,7 @@ from engines.checks import (
 from engines.contract import Action, ClusterDecision, DecisionEngine, DecisionInput, DecisionOutput, Savings
 
 
-@pytest.mark.parametrize("engine", [SpotOptimizerV1(), OnDemandOnly()], ids=lambda engine: engine.name)
+@pytest.mark.parametrize("engine", [SpotOptimizerV1(), OnDemandOnly(), CheapestPool()], ids=lambda engine: engine.name)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_a_built_in_engine_keeps_the_contract(engine: DecisionEngine, check: Check) -> None:
     check(engine)

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.actions import RejectedAlternative, Target
-from engines.builtin.spot_optimizer.columns import Column, least_saving
+from engines.builtin.spot_optimizer.columns import Column, moving_costs
 from engines.builtin.spot_optimizer.config import OptimizerConfig
-from engines.builtin.spot_optimizer.mix import Mix
+from engines.builtin.spot_optimizer.mix import Mix, joint_of
 from engines.builtin.spot_optimizer.nodes import REFUSALS, TOLERANCE, NodeClass
 from engines.builtin.spot_optimizer.offers import Bar, Bools, Offer, Offers
 from engines.facts import Cluster
@@ -27,6 +27,8 @@ _DETAILS = {
     "budget_usd_per_hour": "the cluster would cost more than its budget",
     "deadline": "there is no time left for one more disruption",
     "max_pool_share": "too many of the spot nodes would be in its pool",
+    "max_joint_share": "too many of the spot nodes would be lost together with its zone and family",
+    "hold_hours": "it saves less than moving there costs",
     "min_pools": "the spot nodes would be in too few pools",
     "min_savings_percent": "it saves too small a part of the node's cost",
     "min_savings_usd_per_hour": "it saves too little",
@@ -48,6 +50,8 @@ class Outcome:
     moves: int
     spot: int
     pools: Counter[tuple[str, str, str]]
+    joint: Counter[tuple[str, str]]
+    shares: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,11 @@ def outcome_of(mix: Mix) -> Outcome:
     """Return the totals of a mix."""
     pairs = [(c, n) for c, n in zip(mix.columns, mix.counts, strict=True) if n]
     pools: Counter[tuple[str, str, str]] = Counter()
+    joint: Counter[tuple[str, str]] = Counter()
     for column, count in pairs:
         if column.spot:
             pools[column.place] += count
+            joint[joint_of(column.place)] += count
     return Outcome(
         vcpu=sum(c.vcpu * n for c, n in pairs),
         memory=sum(c.memory * n for c, n in pairs),
@@ -74,6 +80,8 @@ def outcome_of(mix: Mix) -> Outcome:
         moves=sum(n for c, n in pairs if c.moves),
         spot=pools.total(),
         pools=pools,
+        joint=joint,
+        shares=mix.shares,
     )
 
 
@@ -185,7 +193,12 @@ class WhyNot:
             yield "deadline", np.full(len(found), now.moves >= self.moves_left)
         spot = now.spot - column.spot + offers.spot[found].astype(np.float64)
         here = self._pool_nodes[found] + 1
-        yield "max_pool_share", offers.spot[found] & (here > np.ceil(self.config.max_pool_share * spot))
+        yield "max_pool_share", offers.spot[found] & (here > np.ceil(now.shares.get("max_pool_share", 1.0) * spot))
+        together = np.array([now.joint[joint_of(offers.offers[int(j)].place)] for j in found], dtype=np.float64) + 1
+        yield (
+            "max_joint_share",
+            offers.spot[found] & (together > np.ceil(now.shares.get("max_joint_share", 1.0) * spot)),
+        )
         used = len(now.pools) - (column.spot and now.pools[column.place] == 1)
         pools = used + (offers.spot[found] & (here == 1))
         yield "min_pools", pools < np.minimum(limits.min_pools, spot)
@@ -194,11 +207,12 @@ class WhyNot:
 
     def _too_small_savings(self, found: npt.NDArray[np.intp], node_class: NodeClass) -> Iterator[tuple[str, Bools]]:
         limits, one = self.cluster.constraints, node_class.one
-        if not least_saving(self.cluster, node_class):
+        if one.force is not None:
             return
         saved = one.cost - self.offers.cost[found]
         yield "min_savings_usd_per_hour", saved < limits.min_savings_usd_per_hour
         yield "min_savings_percent", saved < limits.min_savings_percent / 100 * (one.price or 0.0)
+        yield "hold_hours", saved < moving_costs(node_class, self.offers)[found]
 
 
 def target_of(offer: Offer, count: int) -> Target:

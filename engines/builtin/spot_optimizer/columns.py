@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engines.builtin.spot_optimizer.config import OptimizerConfig
+from engines.builtin.spot_optimizer.config import OptimizerConfig, Policy
 from engines.builtin.spot_optimizer.nodes import NodeClass
-from engines.builtin.spot_optimizer.offers import Bools, Offers
+from engines.builtin.spot_optimizer.offers import Bools, Floats, Offers
 from engines.facts import Cluster
 
 # More than any real node costs per hour, so that what must go stays only if nothing else is possible.
 FORCED_STAY_USD = 5_000.0
-# Prefers staying where costs are equal.
+# Prefers staying, and launching fewer nodes, where costs are equal.
 _LEAST_GAIN_USD = 1e-7
 _SPOT_PER_CLASS = 8
 _ON_DEMAND_PER_CLASS = 3
@@ -49,31 +49,44 @@ class Column:
 
 
 def columns_of(
-    cluster: Cluster, classes: list[NodeClass], offers: Offers, config: OptimizerConfig, *, launch: bool
+    cluster: Cluster, classes: list[NodeClass], offers: Offers, config: OptimizerConfig, policy: Policy, *, launch: bool
 ) -> tuple[Column, ...]:
     """Return all variables, each class's together, launches last; without `launch` nothing is launched."""
+    nearest, undominated = (_cheapest, _cheapest_cover) if policy.cheapest_only else (_nearest, _undominated)
     columns: list[Column] = []
     for k, node_class in enumerate(classes):
         columns.append(_staying(k, node_class))
         if node_class.one.pin is None:
-            gain = least_saving(cluster, node_class)
+            gains = least_savings(cluster, node_class, offers)
             size = len(node_class.members)
             columns += [
-                _bought(k, int(j), float(size), gain, offers)
-                for j in _nearest(cluster, node_class.eligible, offers, config)
+                _bought(k, int(j), float(size), float(gains[j]), offers)
+                for j in nearest(cluster, node_class.eligible, offers, config)
             ]
     if launch and is_short(cluster, classes):
-        columns += [_bought(-1, int(j), math.inf, 0.0, offers) for j in _undominated(cluster, offers, config)]
+        columns += [
+            _bought(-1, int(j), math.inf, _LEAST_GAIN_USD, offers) for j in undominated(cluster, offers, config)
+        ]
     return tuple(columns)
 
 
-def least_saving(cluster: Cluster, node_class: NodeClass) -> float:
-    """Return what a voluntary move of one such node must save (USD per hour); nothing when it is forced to go."""
+def least_savings(cluster: Cluster, node_class: NodeClass, offers: Offers) -> Floats:
+    """Return, per offer, what a voluntary move of one such node must save (USD per hour); nothing when it must go."""
     if node_class.one.force is not None:
-        return 0.0
+        return np.zeros(len(offers.offers))
+    return np.maximum(asked_saving(cluster, node_class), moving_costs(node_class, offers))
+
+
+def asked_saving(cluster: Cluster, node_class: NodeClass) -> float:
+    """Return what the user wants a voluntary move of one such node to save (USD per hour)."""
     limits = cluster.constraints
     share = limits.min_savings_percent / 100 * (node_class.one.price or 0.0)
     return max(limits.min_savings_usd_per_hour, share, _LEAST_GAIN_USD)
+
+
+def moving_costs(node_class: NodeClass, offers: Offers) -> Floats:
+    """Return, per offer, what moving such a node there costs (USD per hour): it runs on while its successor starts."""
+    return offers.move_share * (node_class.one.price or 0.0)
 
 
 def is_short(cluster: Cluster, classes: list[NodeClass]) -> bool:
@@ -155,4 +168,29 @@ def _undominated(cluster: Cluster, offers: Offers, config: OptimizerConfig) -> n
         everything = 5
         dominators = (beaten == everything) & (np.arange(len(found))[None, :] < np.arange(len(found))[:, None])
         picked.append(found[dominators.sum(axis=1) < most])
+    return np.concatenate(picked)
+
+
+def _cheapest(cluster: Cluster, eligible: Bools, offers: Offers, config: OptimizerConfig) -> npt.NDArray[np.intp]:
+    """Return the one cheapest eligible pool (as many as `min_pools` asks for), and the cheapest on demand."""
+    picked = []
+    for kind, most in ((offers.spot, cluster.constraints.min_pools), (~offers.spot, 1)):
+        found = np.flatnonzero(eligible & kind)
+        picked.append(found[np.argsort(offers.cost[found], kind="stable")[:most]])
+    return np.concatenate(picked)
+
+
+def _cheapest_cover(cluster: Cluster, offers: Offers, config: OptimizerConfig) -> npt.NDArray[np.intp]:
+    """Return the one pool that meets all requirements by itself at the least price, and the same on demand."""
+    needs = cluster.requirements
+    count = np.maximum(np.ceil(needs.vcpu / offers.vcpu), np.ceil(needs.memory_gib / offers.memory))
+    with np.errstate(divide="ignore"):
+        for_gpus = np.ceil(needs.gpus / offers.gpus) if needs.gpus else 0.0
+    count = np.maximum(np.maximum(count, for_gpus), max(1, needs.min_nodes))
+    fits = count <= (math.inf if needs.max_nodes is None else needs.max_nodes)
+    price = np.round(np.where(fits, count * offers.cost, math.inf), 9)
+    picked = []
+    for kind, most in ((offers.spot, cluster.constraints.min_pools), (~offers.spot, 1)):
+        found = np.flatnonzero(offers.open & kind & np.isfinite(price))
+        picked.append(found[np.lexsort((count[found], price[found]))[:most]])
     return np.concatenate(picked)

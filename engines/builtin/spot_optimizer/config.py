@@ -19,7 +19,21 @@ class OptimizerConfig(Strict):
         default=0.5,
         gt=0,
         le=1,
-        description="Most of a cluster's spot nodes in one pool, rounded up to whole nodes (0..1)",
+        description="Most of a cluster's spot nodes in one pool, rounded up to whole nodes; an even spread where too "
+        "few pools are open for that (0..1)",
+    )
+    max_joint_share: float = Field(
+        default=0.6,
+        gt=0,
+        le=1,
+        description="Most of a cluster's spot nodes that are lost together, in pools of one zone and one instance "
+        "family; rounded up, or an even spread, as for one pool (0..1)",
+    )
+    hold_hours: float = Field(
+        default=24,
+        gt=0,
+        description="How long a moved node stays where it went if nothing interrupts it: what moving costs (both nodes "
+        "run for `disruption_minutes`) is spread over the time it is expected to stay (hours)",
     )
     use_headroom: float = Field(
         default=0.2,
@@ -65,7 +79,9 @@ class Policy:
     engine: str
     spot: bool
     consolidate: bool
+    cheapest_only: bool = False
 
 
 OPTIMISE = Policy("spot_optimizer_v1", spot=True, consolidate=True)
 ON_DEMAND_ONLY = Policy("on_demand_only", spot=False, consolidate=False)
+CHEAPEST_POOL = Policy("cheapest_pool", spot=True, consolidate=False, cheapest_only=True)

@@ -11,7 +11,7 @@ import numpy as np
 from engines.actions import Action, ClusterDecision
 from engines.builtin.spot_optimizer import explanation, savings
 from engines.builtin.spot_optimizer.binding import WhyNot, outcome_of
-from engines.builtin.spot_optimizer.columns import Column, least_saving
+from engines.builtin.spot_optimizer.columns import Column, least_savings
 from engines.builtin.spot_optimizer.config import OptimizerConfig, Policy
 from engines.builtin.spot_optimizer.conflicts import conflicts_of
 from engines.builtin.spot_optimizer.consolidation import Drain, consolidate
@@ -90,7 +90,7 @@ def choose_for(
     for regions in _regions(cluster, offers):
         here = within(offers, regions)
         classes = classes_of(cluster, remaining, here)
-        mix = _mix(cluster, classes, here, config, moves_left)
+        mix = _mix(cluster, classes, here, config, policy, moves_left)
         choices.append(Choice(here, classes, mix, drains, states, moves_left))
     return min(choices, key=lambda choice: (len(choice.mix.failures), choice.mix.objective))
 
@@ -132,19 +132,26 @@ def _moves_left(cluster: Cluster, as_of: datetime, config: OptimizerConfig) -> i
     return rounds * cluster.constraints.max_concurrent_disruptions
 
 
-def _mix(cluster: Cluster, classes: list[NodeClass], offers: Offers, config: OptimizerConfig, moves_left: int) -> Mix:
+def _mix(
+    cluster: Cluster,
+    classes: list[NodeClass],
+    offers: Offers,
+    config: OptimizerConfig,
+    policy: Policy,
+    moves_left: int,
+) -> Mix:
     """Choose; a launch that does not meet the requirements is not made, and no move saves too little for nothing."""
     launch, banned = True, frozenset[tuple[int, int]]()
-    mix = choose(cluster, classes, offers, config, moves_left)
+    mix = choose(cluster, classes, offers, config, policy, moves_left)
     if mix.failures.keys() & {"vcpu", "memory_gib", "gpus", "min_nodes"}:
         launch = False
-        mix = choose(cluster, classes, offers, config, moves_left, launch=launch)
+        mix = choose(cluster, classes, offers, config, policy, moves_left, launch=launch)
     for _ in range(_TRIES):
         idle = frozenset(_idle_moves(cluster, classes, offers, mix))
         if not idle or mix.helped:
             return mix
         banned |= idle
-        mix = choose(cluster, classes, offers, config, moves_left, launch=launch, banned=banned)
+        mix = choose(cluster, classes, offers, config, policy, moves_left, launch=launch, banned=banned)
     return mix
 
 
@@ -155,7 +162,7 @@ def _idle_moves(cluster: Cluster, classes: list[NodeClass], offers: Offers, mix:
         if count and column.moves and classes[column.of_class].one.force is None:
             node_class = classes[column.of_class]
             saved = node_class.one.cost - float(offers.cost[column.offer])
-            if saved < least_saving(cluster, node_class):
+            if saved < float(least_savings(cluster, node_class, offers)[column.offer]):
                 found.append((column.of_class, column.offer))
     return found
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from engines.actions import Action, ActionType, Reason, RejectedAlternative, Risk, Savings, Target
 from engines.builtin.spot_optimizer import savings
 from engines.builtin.spot_optimizer.binding import Rejections, WhyNot, target_of
-from engines.builtin.spot_optimizer.columns import Column, least_saving
+from engines.builtin.spot_optimizer.columns import Column, asked_saving
 from engines.builtin.spot_optimizer.config import OptimizerConfig
 from engines.builtin.spot_optimizer.consolidation import Drain
 from engines.builtin.spot_optimizer.nodes import NodeClass, NodeState
@@ -229,7 +229,7 @@ def _move_reasons(setting: Setting, node_class: NodeClass, offer: Offer, saved: 
     if one.force is not None:
         text = f"The node has to go: {one.force.replace('_', ' ')}."
         reasons.append(Reason(code="required", text=text, numbers=numbers))
-    elif one.cost - offer.expected_cost < least_saving(setting.cluster, node_class):
+    elif one.cost - offer.expected_cost < asked_saving(setting.cluster, node_class):
         text = f"The cluster's constraints ask for it: {', '.join(setting.failing) or 'together with other moves'}."
         reasons.append(Reason(code="required", text=text, numbers=numbers))
     else:

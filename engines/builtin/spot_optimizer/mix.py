@@ -7,6 +7,7 @@ that doing nothing is always feasible and no solution makes anything worse; slac
 
 import math
 from collections import defaultdict
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,7 +15,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
 from engines.builtin.spot_optimizer.columns import FORCED_STAY_USD, Column, columns_of
-from engines.builtin.spot_optimizer.config import OptimizerConfig
+from engines.builtin.spot_optimizer.config import OptimizerConfig, Policy
 from engines.builtin.spot_optimizer.nodes import NodeClass
 from engines.builtin.spot_optimizer.offers import Floats, Offers
 from engines.facts import Cluster
@@ -53,7 +54,7 @@ class Mix:
     """How many nodes each column gets.
 
     `failures` are limits that do not hold, with the missing amount; `helped` are those that do hold, or hold better,
-    and did not before.
+    and did not before. `shares` are the bounds on one pool and on what is lost together, as they were applied (0..1).
     """
 
     columns: tuple[Column, ...]
@@ -61,6 +62,7 @@ class Mix:
     failures: dict[str, float]
     helped: tuple[str, ...]
     objective: float
+    shares: dict[str, float]
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class _Programme:
     integral: list[int]
     rows: list[Row] = field(default_factory=list)
     slacks: dict[str, int] = field(default_factory=dict)
+    shares: dict[str, float] = field(default_factory=dict)
 
     def variable(self, cost: float = 0.0, upper: float = math.inf, integral: bool = False) -> int:
         """Add a variable from 0 to `upper`; return its index."""
@@ -84,6 +87,7 @@ def choose(
     classes: list[NodeClass],
     offers: Offers,
     config: OptimizerConfig,
+    policy: Policy,
     moves_left: int,
     *,
     launch: bool = True,
@@ -95,7 +99,7 @@ def choose(
     """
     columns = tuple(
         column
-        for column in columns_of(cluster, classes, offers, config, launch=launch)
+        for column in columns_of(cluster, classes, offers, config, policy, launch=launch)
         if (column.of_class, column.offer) not in banned
     )
     programme = _Programme([c.objective for c in columns], [c.upper for c in columns], [1] * len(columns))
@@ -110,7 +114,7 @@ def choose(
         if column.stays and count and column.objective >= FORCED_STAY_USD:
             failures[classes[column.of_class].one.force or "forced"] = float(count)
     helped = tuple(n for n, i in programme.slacks.items() if values[i] < programme.upper[i] - _SOLVED)
-    return Mix(columns, counts, failures, helped, objective)
+    return Mix(columns, counts, failures, helped, objective, programme.shares)
 
 
 def _assign(programme: _Programme, columns: tuple[Column, ...], classes: int) -> None:
@@ -164,25 +168,48 @@ def _add_limit(programme: _Programme, columns: tuple[Column, ...], row: Row) -> 
 
 
 def _spread(programme: _Programme, columns: tuple[Column, ...], cluster: Cluster, config: OptimizerConfig) -> None:
-    """Keep each pool under its share of the spot nodes, and the spot nodes in as many pools as asked for."""
-    pools: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for i, column in enumerate(columns):
-        if column.spot:
-            pools[column.place].append(i)
-    if not pools:
+    """Bound what is lost with one pool, and with one zone's pools of one family; keep to the number of pools."""
+    spot = [i for i, column in enumerate(columns) if column.spot]
+    if not spot:
         return
     total = programme.variable()
-    everything = {i: 1.0 for members in pools.values() for i in members}
-    programme.rows.append(Row("", {**everything, total: -1.0}, 0.0, 0.0))
-    running = sum(columns[i].upper for i in everything if columns[i].stays)
-    for members in pools.values():
-        now = sum(columns[i].upper for i in members if columns[i].stays)
-        if any(not columns[i].stays for i in members):
-            counted = dict.fromkeys(members, 1.0)
-            high = max(_ROUND_UP, now - config.max_pool_share * running)
-            programme.rows.append(Row("max_pool_share", {**counted, total: -config.max_pool_share}, -math.inf, high))
+    programme.rows.append(Row("", {**dict.fromkeys(spot, 1.0), total: -1.0}, 0.0, 0.0))
+    pools = _grouped(spot, lambda i: columns[i].place)
+    _bound_share(programme, columns, pools, total, "max_pool_share", config.max_pool_share)
+    jointly = _grouped(spot, lambda i: joint_of(columns[i].place))
+    _bound_share(programme, columns, jointly, total, "max_joint_share", config.max_joint_share)
     if cluster.constraints.min_pools > 1:
-        _at_least_pools(programme, columns, list(pools.values()), total, cluster.constraints.min_pools)
+        _at_least_pools(programme, columns, pools, total, cluster.constraints.min_pools)
+
+
+def joint_of(place: tuple[str, str, str]) -> tuple[str, str]:
+    """Return what a pool is lost together with: AWS runs the types of a family on the same hardware of a zone."""
+    return (place[1], place[2].split(".")[0])
+
+
+def _grouped(members: list[int], key: Callable[[int], Hashable]) -> list[list[int]]:
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for i in members:
+        groups[key(i)].append(i)
+    return list(groups.values())
+
+
+def _bound_share(
+    programme: _Programme, columns: tuple[Column, ...], groups: list[list[int]], total: int, name: str, share: float
+) -> None:
+    """Keep each group under `share` of the spot nodes, rounded up; one that is over it may not grow.
+
+    With too few groups for that the nodes are spread evenly: what cannot be spread is not bought on demand instead.
+    """
+    share = programme.shares[name] = max(share, 1 / len(groups))
+    if share >= 1:
+        return
+    running = sum(columns[i].upper for members in groups for i in members if columns[i].stays)
+    for members in groups:
+        if any(not columns[i].stays for i in members):
+            now = sum(columns[i].upper for i in members if columns[i].stays)
+            high = max(_ROUND_UP, now - share * running)
+            programme.rows.append(Row(name, {**dict.fromkeys(members, 1.0), total: -share}, -math.inf, high))
 
 
 def _at_least_pools(

@@ -64,7 +64,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Offers:
-    """All offers for one cluster's product, as objects and as columns of equal length; `at` finds one by place."""
+    """All offers for one cluster's product, as objects and as columns of equal length; `at` finds one by place.
+
+    `move_share` is what moving a node there costs per hour, as a share of the node's own price per hour.
+    """
 
     offers: tuple[Offer, ...]
     bars: tuple[Bar | None, ...]
@@ -73,6 +76,7 @@ class Offers:
     gpus: Floats
     price: Floats
     cost: Floats
+    move_share: Floats
     spot: Bools
     open: Bools
     region: npt.NDArray[Any]
@@ -85,6 +89,14 @@ class Offers:
 def hazard_of(probability: float, horizon_hours: float) -> float:
     """Return the constant rate (per hour) that gives `probability` within the horizon: -ln(1 - p) / h."""
     return -math.log1p(-min(probability, _MOST_PROBABLE)) / horizon_hours
+
+
+def stay_hours(hazard: float, most: float) -> float:
+    """Return how long a node is expected to stay (hours), at this rate per hour and for `most` hours at the longest.
+
+    The mean of min(T, most) for an exponential T: (1 - exp(-hazard * most)) / hazard.
+    """
+    return -math.expm1(-hazard * most) / hazard if hazard > 0 else most
 
 
 def offer_of(pool: PoolFacts, capacity_type: CapacityType, config: OptimizerConfig) -> Offer:
@@ -106,7 +118,7 @@ def offers_for(cluster: Cluster, pools: Sequence[PoolFacts], config: OptimizerCo
             mine.setdefault(pool.pool_id, pool)
     offers = [offer_of(pool, "spot", config) for pool in mine.values()]
     offers += [offer_of(pool, "on_demand", config) for pool in mine.values() if pool.on_demand_price is not None]
-    return _columns(offers, [_bar(cluster, offer, policy) for offer in offers])
+    return _columns(offers, [_bar(cluster, offer, policy) for offer in offers], config)
 
 
 def within(offers: Offers, regions: Collection[str]) -> Offers:
@@ -121,7 +133,7 @@ def within(offers: Offers, regions: Collection[str]) -> Offers:
     return replace(offers, bars=tuple(bars), open=np.array([b is None for b in bars], dtype=np.bool_))
 
 
-def _columns(offers: list[Offer], bars: list[Bar | None]) -> Offers:
+def _columns(offers: list[Offer], bars: list[Bar | None], config: OptimizerConfig) -> Offers:
     def numbers(values: Iterator[float]) -> Floats:
         return np.fromiter(values, dtype=np.float64, count=len(offers))
 
@@ -133,6 +145,7 @@ def _columns(offers: list[Offer], bars: list[Bar | None]) -> Offers:
         gpus=numbers(float(o.pool.gpus) for o in offers),
         price=numbers(o.price for o in offers),
         cost=numbers(o.expected_cost for o in offers),
+        move_share=numbers(config.disruption_minutes / 60 / stay_hours(o.hazard, config.hold_hours) for o in offers),
         spot=np.array([o.capacity_type == "spot" for o in offers], dtype=np.bool_),
         open=np.array([bar is None for bar in bars], dtype=np.bool_),
         region=np.array([o.pool.region for o in offers], dtype=np.str_),

@@ -1,6 +1,7 @@
 """The optimiser: what it recommends in plain situations, and that it never breaks a constraint in odd ones."""
 
 import itertools
+import math
 from collections import Counter
 from datetime import timedelta
 from random import Random
@@ -209,6 +210,43 @@ def test_what_cannot_be_done_names_the_conflict() -> None:
     assert [conflict.constraints for conflict in decision.conflicts] == [("vcpu", "budget_usd_per_hour")]
 
 
+def test_a_move_pays_for_the_time_both_nodes_run() -> None:
+    known = tuple(small.pool("m5.large", zone, price=price) for zone, price in (("a", 0.0400), ("b", 0.0398)))
+    cluster = Cluster(cluster_id="c", nodes=(small.node("n", "m5.large", "spot"),))
+    held = decided(small.given(cluster, known=known)).recommendations[0]
+    assert (held.type, held.rejected_counts["hold_hours"]) == ("hold", 1)
+    assert decided(small.given(cluster, known=known, hold_hours=240)).recommendations[0].type == "move_pool"
+
+
+def test_a_pool_that_will_not_last_must_save_more() -> None:
+    cluster = Cluster(cluster_id="c", nodes=(small.node("n", "m5.large"),))
+    lasting, fleeting = (
+        decided(small.given(cluster, known=(fact,), interruption_cost_node_hours=0)).recommendations[0].type
+        for fact in (
+            small.pool("m5.large", price=0.09),
+            small.pool("m5.large", price=0.09, interruption_probability=0.6),
+        )
+    )
+    assert (lasting, fleeting) == ("move_to_spot", "hold")
+
+
+def test_what_is_lost_together_is_bounded() -> None:
+    cheap = (small.pool("m5.large", "a", price=0.02), small.pool("m5.xlarge", "a", price=0.04))
+    elsewhere = (small.pool("m5.large", "b", price=0.05), small.pool("m5.large", "c", price=0.06))
+    cluster = Cluster(cluster_id="c", nodes=tuple(small.node(f"n{i}", "m5.large") for i in range(10)))
+    used = Counter[str]()
+    for action in decided(small.given(cluster, known=cheap + elsewhere)).recommendations:
+        assert action.target is not None
+        used[action.target.availability_zone] += action.target.count
+    assert used == {"us-east-1a": 6, "us-east-1b": 4}
+
+
+def test_what_cannot_be_spread_is_still_bought_on_spot() -> None:
+    cluster = Cluster(cluster_id="c", nodes=tuple(small.node(f"n{i}", "m5.large", price=0.096) for i in range(4)))
+    decision = decided(small.given(cluster, known=(small.pool("m5.large", "b"),)))
+    assert Counter(action.type for action in actions_by_node(decision).values()) == {"move_to_spot": 4}
+
+
 def test_on_demand_only_buys_no_spot() -> None:
     nodes = (small.node("s", "m5.large", "spot"), small.node("o", "m5.4xlarge", requested=0.2, used=0.1))
     decision = OnDemandOnly().decide(small.given(Cluster(cluster_id="c", nodes=nodes))).decisions[0]
@@ -225,7 +263,8 @@ def cheapest_by_trying_everything(prices: list[float], nodes: int, share: float,
         counts = Counter(places)
         spot = nodes - counts[on_demand]
         most = max((n for place, n in counts.items() if place != on_demand), default=0)
-        if counts[on_demand] >= share * nodes and most <= -(-pool_share * spot // 1):
+        even = max(pool_share, 1 / on_demand)
+        if counts[on_demand] >= share * nodes and most <= math.ceil(even * spot - 1e-9):
             best = min(best, sum(prices[p] if p < on_demand else 0.096 for p in places))
     return best
 
@@ -249,7 +288,8 @@ def test_the_mix_is_as_cheap_as_the_best_of_all(
         nodes=tuple(small.node(f"n{i}", "m5.large", price=0.096) for i in range(nodes)),
         constraints=Constraints(min_on_demand_share=share),
     )
-    decision = decided(small.given(cluster, known=known, max_pool_share=pool_share))
+    spread = {"max_pool_share": pool_share, "max_joint_share": 1.0, "hold_hours": 1e6}
+    decision = decided(small.given(cluster, known=known, **spread))
     best = cheapest_by_trying_everything(prices, nodes, share, pool_share)
     assert decision.planned_cost_usd_per_hour == pytest.approx(best, abs=1e-5)
 
