@@ -1,5 +1,6 @@
 """Decisions on request, those of the past, and the clusters they are for."""
 
+import time
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -7,7 +8,8 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from engines.contract import Cluster, Constraints, Node, Requirements
+from engines.contract import Cluster, Constraints, DecisionOutput, Node, Requirements
+from engines.errors import EngineFailed
 from gapfill.pools import LINUX
 from services import telemetry
 from services.api.answers import Json
@@ -15,6 +17,7 @@ from services.api.asking import PREFIX, InHouse, Who, record
 from services.api.gate import needs
 from services.api.house import House
 from services.errors import ClusterUnknown, DataStale, RequestInvalid
+from services.live.board import FeatureBlock
 from services.live.deciding import question
 
 router = APIRouter(prefix=PREFIX, tags=["decisions"])
@@ -51,14 +54,14 @@ async def spot_optimize(house: InHouse, request: DecideRequest) -> Response:
     age = house.board.age_s()
     if block is None or age is None or age > house.settings.data_max_age_s:
         raise DataStale(block.as_of if block else None, house.settings.data_max_age_s)
-    given = await run_in_threadpool(question, block, house.slots, [cluster])
-    output = await house.decisions.decide(given)
+    output = await _decided(house, block, cluster)
     decision = output.decisions[0]
     telemetry.engine_id.set(output.made_by.engine_id if output.made_by else "")
     return Json(
         {
             **decision.model_dump(mode="json"),
             "as_of": output.as_of,
+            "decided_by": output.made_by.engine_id if output.made_by else None,
             "made_by": output.made_by.model_dump(mode="json") if output.made_by else None,
             "market_id": block.market_id,
             "seq": block.seq,
@@ -133,6 +136,21 @@ def delete_cluster(house: InHouse, who: Who, cluster_id: str) -> dict[str, Any]:
     house.diary.forget(cluster_id)
     record(house, who, "cluster.deleted", cluster_id)
     return {"cluster_id": cluster_id, "deleted": True}
+
+
+async def _decided(house: House, block: FeatureBlock, cluster: Cluster) -> DecisionOutput:
+    """The decision of the selected engine, or of what stands in for it; counted."""
+    selected = await run_in_threadpool(house.selection.current)
+    models = selected.wanted_models if selected else ()
+    given = await run_in_threadpool(question, block, house.slots, [cluster], house.named_models, models)
+    began = time.monotonic()
+    try:
+        output = await house.decisions.decide(given)
+    except EngineFailed as error:
+        await run_in_threadpool(house.decided.failed, error)
+        raise
+    await run_in_threadpool(house.decided.made, output, time.monotonic() - began)
+    return output
 
 
 def _cluster(house: House, request: DecideRequest) -> Cluster:

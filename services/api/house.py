@@ -6,8 +6,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
 
-from engines.catalogue import Catalogue
+from engines.catalogue import Catalogue, EngineEntry
 from engines.contract import DecisionInput, DecisionOutput
+from engines.intake import EngineOrder
 from gapfill.history import History
 from gapfill.jobs import Job, JobBook
 from gapfill.plan import Analysis
@@ -17,10 +18,13 @@ from services.keys import Keys
 from services.limits import FailedSignIns, Rate
 from services.live.board import FeatureBoard
 from services.live.clusters import Clusters
+from services.live.decided import Decided
 from services.live.deciding import DecisionDiary
+from services.live.engine_swaps import EngineReplicas, EngineSwaps
 from services.live.feed import Feed
 from services.live.inference import Inference
 from services.live.latest import Latest
+from services.live.named_models import NamedModels
 from services.live.selection import EngineSelection
 from services.live.tracking import Tracked
 from services.models.activation import Activations
@@ -59,15 +63,19 @@ class ModelDesk(Protocol):
         ...
 
 
-class DecisionDesk(Protocol):
-    """Where the selected engine decides."""
+class DecisionDesk(EngineReplicas, Protocol):
+    """Where the selected engine decides, and where uploaded ones are checked and tried."""
 
     async def decide(self, given: DecisionInput) -> DecisionOutput:
-        """One decision per cluster; raises `EngineNotSelected` and `EngineFailed`."""
+        """One decision per cluster; raises `EngineNotSelected`, and `EngineFailed` when nothing can stand in either."""
         ...
 
-    async def follow(self) -> None:
-        """Take up a selection that was just made, without waiting for the next look at the store."""
+    async def admit(self, text: bytes, order: EngineOrder) -> EngineEntry:
+        """Check an engine's file and keep it; raises `EngineRefused`, `EngineExists`, `EngineFailed`."""
+        ...
+
+    async def test(self, engine_id: str, config: dict[str, Any], given: DecisionInput) -> dict[str, Any]:
+        """What an engine answers and what the active one does; raises `EngineNotFound`, `EngineConfigInvalid`."""
         ...
 
 
@@ -132,6 +140,9 @@ class House:
     tracked: Tracked
     catalogue: Catalogue
     selection: EngineSelection
+    engine_swaps: EngineSwaps
+    named_models: NamedModels
+    decided: Decided
     history: History
     jobs: JobBook
     models: ModelDesk

@@ -10,20 +10,22 @@ from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from engines.catalogue import Catalogue
 from engines.sandbox import detect_tier
 from gapfill.jobs import JobBook
 from services.api.house import DecisionDesk, GapDesk, House, ModelDesk
 from services.audit import Audit
-from services.composition.parts import Parts, collect_process, open_history
+from services.composition.engine_desk import open_engine_swaps
+from services.composition.parts import Parts, collect_process, open_catalogue, open_history
 from services.keys import Keys
 from services.limits import FailedSignIns, Rate
 from services.live.board import FeatureBlock, FeatureBoard, simulated
 from services.live.clusters import Clusters
+from services.live.decided import Decided
 from services.live.deciding import DecisionDiary
 from services.live.feed import Feed
 from services.live.inference import Inference
 from services.live.latest import Latest
+from services.live.named_models import NamedModels
 from services.live.selection import EngineSelection
 from services.live.tracking import Tracked
 from services.models.registry import Registry
@@ -101,8 +103,11 @@ def open_house(parts: Parts, desks: Desks, market_id: str) -> House:
         clusters=Clusters(store),
         diary=DecisionDiary(store, settings.event_log_keep),
         tracked=Tracked(store, settings),
-        catalogue=Catalogue(settings.engine_dir),
+        catalogue=open_catalogue(settings),
         selection=EngineSelection(store),
+        engine_swaps=open_engine_swaps(parts, desks.decisions),
+        named_models=NamedModels(parts.slots),
+        decided=Decided(parts.metrics, Audit(store)),
         history=open_history(settings, market_id),
         jobs=JobBook(store),
         models=desks.models,

@@ -9,8 +9,6 @@ from pathlib import Path
 import polars as pl
 from prometheus_client.core import Metric
 
-from engines.contract import DecisionInput, DecisionOutput
-from engines.host import EngineHost
 from gapfill.features.registry import NAMES
 from gapfill.filler import GapFiller, Watched
 from gapfill.jobs import Job
@@ -21,11 +19,12 @@ from gapfill.requests import FillRequest
 from gapfill.zones import region_of_zone
 from services.api.house import House, UploadOrder
 from services.composition.defaults import apply_defaults
+from services.composition.engine_desk import Decisions
 from services.composition.house import follow_board, open_house
 from services.composition.parts import Parts, open_host, open_parts, open_source
 from services.composition.workers import Worker, open_filler, open_loop
 from services.live.board import FeatureBlock
-from services.live.deciding import follow_selection
+from services.live.engine_room import EngineRoom
 from services.live.selection import EngineSelection
 from services.models.intake import Intake
 from services.models.registry import Registry
@@ -65,26 +64,6 @@ def admit(intake: Intake, staged: Staged, order: UploadOrder) -> ModelVersion:
         uploaded_by=order.uploaded_by,
         filename=order.filename,
     )
-
-
-class Decisions:
-    """A `DecisionDesk` over an engine host that follows the store's selection."""
-
-    def __init__(self, host: EngineHost, selection: EngineSelection) -> None:
-        self._host = host
-        self._selection = selection
-
-    async def decide(self, given: DecisionInput) -> DecisionOutput:
-        """See `DecisionDesk`."""
-        return await asyncio.to_thread(self._decide, given)
-
-    async def follow(self) -> None:
-        """See `DecisionDesk`."""
-        await asyncio.to_thread(follow_selection, self._host, self._selection)
-
-    def _decide(self, given: DecisionInput) -> DecisionOutput:
-        follow_selection(self._host, self._selection)
-        return self._host.decide(given)
 
 
 class Gaps:
@@ -169,11 +148,13 @@ class InProcess:
         self.loop, self._ticking = open_loop(parts, self._ingest)
         self.models = Models(Registry(parts.settings.model_dir))
         self.replicas = LocalReplicas(parts.slots)
-        self.decisions = Decisions(open_host(parts.settings), selection)
+        self.engine_room = EngineRoom(open_host(parts.settings), selection)
+        self.decisions = Decisions(self.engine_room)
         self.gaps = Gaps(self.filler, self.source)
 
     def start(self) -> None:
-        """Begin to fill and to tick."""
+        """Begin to fill, to tick and to decide."""
+        self.engine_room.start()
         self._filling.start()
         self._ticking.start()
 
@@ -181,6 +162,7 @@ class InProcess:
         """End both; the loop first, for it hands its last prices over."""
         self._ticking.stop()
         self._filling.stop()
+        self.engine_room.stop()
 
     async def block_after(self, seq: int) -> FeatureBlock | None:
         """See `Desks`."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from engines.catalogue import Catalogue
+from engines.confined_engine import EngineLimits
 from engines.host import EngineHost
 from gapfill.aws import AwsPriceSource
 from gapfill.errors import StaleWriter
@@ -88,4 +89,9 @@ def open_history(settings: Settings, market_id: str, fence: Callable[[], None] =
 
 def open_host(settings: Settings) -> EngineHost:
     """An engine host that has nothing selected yet."""
-    return EngineHost(Catalogue(settings.engine_dir))
+    return EngineHost(open_catalogue(settings))
+
+
+def open_catalogue(settings: Settings) -> Catalogue:
+    """The engines that can be selected, and what an uploaded one may use."""
+    return Catalogue(settings.engine_dir, EngineLimits(decide_s=settings.engine_timeout_s))

@@ -11,13 +11,16 @@ import structlog
 from gapfill.filler import GapFiller, Watched
 from gapfill.jobs import Job, Shard
 from gapfill.limits import FillLimits
+from services.audit import Audit
 from services.composition.drifting import open_drift
 from services.composition.parts import Parts, fence_of, open_history, open_host, open_source
 from services.errors import LeaseLost, StoreUnavailable, Unavailable
 from services.live.clusters import Clusters
+from services.live.decided import Decided
 from services.live.deciding import DecisionDiary
 from services.live.loop import LiveLoop, Watch
 from services.live.loop import Parts as LoopParts
+from services.live.named_models import NamedModels
 from services.live.selection import EngineSelection
 from services.live.stage import LEASE as LOOP_LEASE
 from services.live.stage import LEASE_TTL_S, Stage
@@ -166,6 +169,8 @@ def open_loop(parts: Parts, ingest: Callable[[pl.DataFrame, Sequence[Watched]], 
             activations=parts.activations,
             host=open_host(settings),
             selection=EngineSelection(store),
+            named_models=NamedModels(parts.slots),
+            decided=Decided(parts.metrics, Audit(store)),
             clusters=Clusters(store),
             diary=DecisionDiary(store, settings.event_log_keep, lease),
             stage=stage,

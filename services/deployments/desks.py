@@ -11,14 +11,13 @@ from prometheus_client.core import Metric
 from ray.exceptions import RayError
 from ray.serve.handle import DeploymentHandle
 
-from engines.canonical import canonical, compressed
-from engines.contract import DecisionInput, DecisionOutput
 from gapfill.jobs import Job
 from gapfill.plan import Analysis
 from gapfill.requests import FillRequest
 from services.api.house import UploadOrder
 from services.deployments.actors import GAP_FILLER, LIVE_LOOP, NAMESPACE
 from services.deployments.answering import answered
+from services.deployments.engine_desk import Decisions
 from services.deployments.reconciler import Reconciler
 from services.deployments.replicas import IngressReplicas
 from services.errors import Unavailable
@@ -63,24 +62,6 @@ class Models:
         told = self._loader.broadcast("families").results_async(timeout_s=FAMILIES_PATIENCE_S)
         found: list[list[Metric]] = await answered("ModelLoader", told)
         return [family for families in found for family in families]
-
-
-class Decisions:
-    """A `DecisionDesk` over the `DecisionEngine` deployment."""
-
-    def __init__(self, engine: DeploymentHandle) -> None:
-        self._engine = engine
-
-    async def decide(self, given: DecisionInput) -> DecisionOutput:
-        """See `DecisionDesk`; compressed, for a message may have 4 MiB at most."""
-        question = await asyncio.to_thread(lambda: compressed(canonical(given)))
-        answer: bytes = await answered("DecisionEngine", self._engine.decide.remote(question))
-        return await asyncio.to_thread(DecisionOutput.model_validate_json, answer)
-
-    async def follow(self) -> None:
-        """See `DecisionDesk`; a replica that misses it follows the store within a second."""
-        told = self._engine.broadcast("follow").results_async(timeout_s=FOLLOW_PATIENCE_S)
-        await answered("DecisionEngine", told)
 
 
 class Gaps:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import structlog
 
-from engines.errors import EnginesError
+from engines.errors import EngineFailed
 from engines.host import EngineHost
 from gapfill.errors import MarketError, StaleWriter
 from gapfill.features import compute
@@ -22,9 +22,11 @@ from gapfill.prices import PriceSource
 from services.errors import LeaseLost
 from services.live.board import FeatureBlock, TypeFacts
 from services.live.clusters import Clusters
+from services.live.decided import Decided
 from services.live.deciding import DecisionDiary, follow_selection, question
 from services.live.drift.watching import DriftWatch
 from services.live.facts import score_block
+from services.live.named_models import NamedModels
 from services.live.recent import Recent
 from services.live.selection import EngineSelection
 from services.live.stage import Stage
@@ -75,6 +77,8 @@ class Parts:
     activations: Activations
     host: EngineHost
     selection: EngineSelection
+    named_models: NamedModels
+    decided: Decided
     clusters: Clusters
     diary: DecisionDiary
     stage: Stage
@@ -246,19 +250,17 @@ class LiveLoop:
         if not clusters:
             return
         follow_selection(parts.host, parts.selection)
-        if parts.host.selection is None:
+        selected = parts.selection.current()
+        if selected is None:
             return
+        given = question(block, parts.slots, clusters, parts.named_models, selected.wanted_models)
         began = time.monotonic()
-        engine_id = parts.host.selection.engine_id
-        given = question(block, parts.slots, clusters)
         try:
             output = parts.host.decide(given)
-        except EnginesError as error:
-            self._metrics.decisions.labels(engine_id=engine_id, result="failed").inc()
-            _log.error("decision_failed", engine_id=engine_id, detail=str(error))
+        except EngineFailed as error:
+            parts.decided.failed(error)
             return
-        self._metrics.decision_seconds.labels(engine_id=engine_id).observe(time.monotonic() - began)
-        self._metrics.decisions.labels(engine_id=engine_id, result="ok").inc(len(clusters))
+        parts.decided.made(output, time.monotonic() - began)
         told = parts.diary.news(given, output)
         if told:
             parts.stage.tell_decisions(block, output, told)

@@ -14,6 +14,42 @@ TABLE: Table = {
             {"engine_id": e.engine_id, "nearest": list(e.nearest)},
         ),
     ),
+    engine_errors.EngineExists: Problem(
+        409,
+        "engine-exists",
+        "The name and version are taken",
+        lambda e: (
+            f"{e.engine_id} is there already.",
+            "Upload it under another version: versions are never overwritten.",
+            {"engine_id": e.engine_id},
+        ),
+    ),
+    engine_errors.EngineInUse: Problem(
+        409,
+        "engine-in-use",
+        "The engine cannot be deleted",
+        lambda e: (f"{e.engine_id}: {e.use}.", "Select another engine first.", {"engine_id": e.engine_id}),
+    ),
+    engine_errors.EngineModelsMissing: Problem(
+        409,
+        "engine-models-missing",
+        "Models that the engine names are not there",
+        lambda e: (
+            f"{e.engine_id} names {', '.join(e.models)}.",
+            "Upload these versions; a task needs an active model.",
+            {"engine_id": e.engine_id, "models": list(e.models)},
+        ),
+    ),
+    engine_errors.EngineRefused: Problem(
+        422,
+        "engine-refused",
+        "The file is not an engine that is let in",
+        lambda e: (
+            str(e)[:1000],
+            "Mend it; `cloudoptim engine check FILE` says the same on your machine.",
+            {"stage": e.stage, "errors": [{"line": line, "detail": what} for line, what in e.problems]},
+        ),
+    ),
     engine_errors.EngineConfigInvalid: Problem(
         422,
         "engine-config-invalid",
@@ -31,7 +67,7 @@ TABLE: Table = {
         lambda e: (
             f"{e.engine_id}: {e.detail}",
             "Select another engine, or mend and upload this one.",
-            {"engine_id": e.engine_id},
+            {"engine_id": e.engine_id, "kind": e.kind},
         ),
     ),
     engine_errors.SelectionStale: Problem(
