@@ -24,7 +24,7 @@ from engines.sandbox_errors import (
     ProgramRaised,
     SandboxError,
 )
-from engines.sandbox_limits import Limits
+from engines.sandbox_limits import USUAL, Confinement, Limits
 from engines.source import EngineSource
 
 PROGRAM = Program("engines.worker:answer", warm=("numpy", "pandas"))
@@ -52,10 +52,16 @@ class EngineLimits:
     cpu_s: int = 120
     memory_bytes: int = 512 * 1024**2
     output_bytes: int = 16 * 1024**2
+    confinement: Confinement = USUAL
 
     def for_child(self) -> Limits:
         """The child's own limits."""
-        return Limits(memory_bytes=self.memory_bytes, cpu_s=self.cpu_s, output_bytes=self.output_bytes)
+        return Limits(
+            memory_bytes=self.memory_bytes,
+            cpu_s=self.cpu_s,
+            output_bytes=self.output_bytes,
+            confinement=self.confinement,
+        )
 
 
 class Description(Strict):

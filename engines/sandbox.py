@@ -21,7 +21,7 @@ from engines.sandbox_errors import (
     ProgramRaised,
     SandboxError,
 )
-from engines.sandbox_limits import Limits, Tier
+from engines.sandbox_limits import Confinement, Limits, Tier
 from engines.sandbox_process import ROOT, ColdProcess, Process, spawner
 from engines.zygote import OrderRefused, nursery
 
@@ -58,17 +58,16 @@ class ConfinedChild:
         limits: Limits | None = None,
         *,
         files: tuple[int, ...] = (),
-        most: Tier = Tier.A,
         cold: bool = False,
     ) -> None:
-        """Start and confine it; raises `ConfinementFailed` when it does not reach `limits.weakest`.
+        """Start and confine it; raises `ConfinementFailed` when it reaches less than `limits.confinement.weakest`.
 
         A zygote forks it, unless `cold` is asked for or none can be had.
         """
         self._limits = limits or Limits()
         self._tail = b""
         self._closed = False
-        order = self._order(program, files, most)
+        order = self._order(program, files)
         self._process, self.warm = _start(program, order, files, self._limits.start_s, cold=cold)
         os.set_blocking(self._process.to_child, False)
         os.set_blocking(self._process.from_child, False)
@@ -84,6 +83,10 @@ class ConfinedChild:
     def alive(self) -> bool:
         """Whether it can be called."""
         return self._process.poll() is None
+
+    def wait(self) -> None:
+        """Until it has ended, by itself or by another's hand."""
+        self._process.wait()
 
     @property
     def pid(self) -> int:
@@ -117,14 +120,14 @@ class ConfinedChild:
     ) -> None:
         self.close()
 
-    def _order(self, program: Program, files: tuple[int, ...], most: Tier) -> dict[str, Any]:
+    def _order(self, program: Program, files: tuple[int, ...]) -> dict[str, Any]:
         return {
             "target": program.target,
             "warm": program.warm,
             "files": files,
             "memory_bytes": self._limits.memory_bytes,
             "cpu_s": self._limits.cpu_s,
-            "most": most,
+            "most": self._limits.confinement.most,
         }
 
     def _begin(self, order: dict[str, Any]) -> Tier:
@@ -135,8 +138,9 @@ class ConfinedChild:
             said = error.stderr if isinstance(error, ChildCrashed) else ""
             raise ConfinementFailed(f"the child did not start: {error} {said}".strip()) from error
         tier = Tier(json.loads(answer)["tier"])
-        if not tier.at_least(self._limits.weakest):
-            raise ConfinementFailed(f"this machine offers tier {tier}, and {self._limits.weakest} is needed")
+        weakest = self._limits.confinement.weakest
+        if not tier.at_least(weakest):
+            raise ConfinementFailed(f"children are confined to tier {tier} here, and tier {weakest} is needed")
         return tier
 
     def _exchange(self, kind: bytes | None, body: bytes, limit_bytes: int, timeout_s: float) -> tuple[bytes, bytes]:
@@ -178,9 +182,10 @@ class ConfinedChild:
 
 
 @functools.cache
-def detect_tier() -> Tier:
-    """How far this machine lets a child be confined, tried out once with a real one."""
-    with ConfinedChild(Program("engines.sandbox_probe:echo"), Limits(weakest=Tier.C), cold=True) as child:
+def detect_tier(most: Tier = Tier.A) -> Tier:
+    """How far this machine lets a child be confined, tried out once with a real one; at most to the tier `most`."""
+    limits = Limits(confinement=Confinement(most, weakest=Tier.C))
+    with ConfinedChild(Program("engines.sandbox_probe:echo"), limits, cold=True) as child:
         child.call(b"", 10.0)
         return child.tier
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from engines.sandbox import ConfinedChild, Program
 from engines.sandbox_errors import ChildTimedOut, ConfinementFailed, ProgramRaised, SandboxError
-from engines.sandbox_limits import Limits
+from engines.sandbox_limits import USUAL, Confinement, Limits
 from services.errors import ModelBusy, ModelCrashed, ModelTimedOut, Unavailable
 from services.models.awaiting import AwaitedScorer
 from services.models.quarantine import Quarantine
@@ -43,8 +43,15 @@ class ConfinedScorer(AwaitedScorer):
     where children cannot be confined; ValueError for values that the library refuses.
     """
 
-    def __init__(self, model: ConfinedModel, quarantine: Quarantine, timeout_s: float = CALL_S) -> None:
+    def __init__(
+        self,
+        model: ConfinedModel,
+        quarantine: Quarantine,
+        timeout_s: float = CALL_S,
+        confinement: Confinement = USUAL,
+    ) -> None:
         """Load the artifact; raises as scoring does. `timeout_s` is for one answer, on the wall."""
+        self._confinement = confinement
         self._model = model
         self._quarantine = quarantine
         self._timeout_s = timeout_s
@@ -107,7 +114,7 @@ class ConfinedScorer(AwaitedScorer):
         descriptor = os.open(self._model.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             size = 8 * os.fstat(descriptor).st_size
-            limits = Limits(memory_bytes=MEMORY_BYTES + size, cpu_s=None)
+            limits = Limits(memory_bytes=MEMORY_BYTES + size, cpu_s=None, confinement=self._confinement)
             self._child = ConfinedChild(self._model.program, limits, files=(descriptor,))
             order = {"file": descriptor, "features": self._model.features}
             self._child.call(json.dumps(order).encode(), LOAD_S)

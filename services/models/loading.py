@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from engines.sandbox_limits import USUAL, Confinement
 from services.errors import ModelRefused
 from services.models.confined_scorer import CALL_S, ConfinedModel, ConfinedScorer
 from services.models.quarantine import Quarantine
@@ -55,8 +56,15 @@ class ScorerLoader:
 class ConfinedHere:
     """A `Confined` whose children belong to this process; raises what `ConfinedScorer` does."""
 
-    def __init__(self, shelf: Shelf, quarantine: Quarantine, timeout_s: float = CALL_S) -> None:
+    def __init__(
+        self,
+        shelf: Shelf,
+        quarantine: Quarantine,
+        timeout_s: float = CALL_S,
+        confinement: Confinement = USUAL,
+    ) -> None:
         """`quarantine` outlives the scorers."""
+        self._confinement = confinement
         self._shelf = shelf
         self.quarantine = quarantine
         self._timeout_s = timeout_s
@@ -64,7 +72,7 @@ class ConfinedHere:
     def __call__(self, version: ModelVersion) -> Scorer:
         """Start a child that has loaded the version."""
         model = ConfinedModel(version.model_id, self._shelf.artifact_path(version.model_id), version.features)
-        return ConfinedScorer(model, self.quarantine, self._timeout_s)
+        return ConfinedScorer(model, self.quarantine, self._timeout_s, self._confinement)
 
     def lift(self, model_id: str) -> None:
         """See `Confined`."""

@@ -21,7 +21,7 @@ from engines.sandbox_errors import (
     OutputTooLarge,
     ProgramRaised,
 )
-from engines.sandbox_limits import Limits, Tier
+from engines.sandbox_limits import Confinement, Limits, Tier
 
 ATTEMPTS = Program("tests.unit.engines.sandbox_programs:attempt")
 TIERS = [Tier.A, Tier.B]
@@ -30,7 +30,7 @@ TIERS = [Tier.A, Tier.B]
 @pytest.fixture(scope="module", params=TIERS)
 def child(request: pytest.FixtureRequest) -> Iterator[ConfinedChild]:
     """One child per tier, for attempts that it survives."""
-    with ConfinedChild(ATTEMPTS, most=request.param) as started:
+    with ConfinedChild(ATTEMPTS, Limits(confinement=Confinement(most=request.param))) as started:
         if started.tier is not request.param:
             pytest.skip(f"this machine offers tier {started.tier} only")
         yield started
@@ -153,7 +153,7 @@ def test_a_program_that_is_not_there_is_told() -> None:
 
 def test_a_weaker_tier_than_asked_for_is_refused() -> None:
     with pytest.raises(ConfinementFailed, match="tier C"):
-        ConfinedChild(ATTEMPTS, Limits(weakest=Tier.B), most=Tier.C)
+        ConfinedChild(ATTEMPTS, Limits(confinement=Confinement(most=Tier.C)))
 
 
 def test_the_child_ends_with_its_server() -> None:

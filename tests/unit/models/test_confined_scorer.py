@@ -61,7 +61,7 @@ def kill(scorer: ConfinedScorer) -> None:
     child = scorer._child
     assert child is not None
     os.kill(child.pid, signal.SIGKILL)
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    child.wait()
 
 
 @pytest.mark.parametrize("kind", ["calibrated", "logistic"])
