@@ -8,10 +8,14 @@ and permutation importance on the author's reference sample can stand in.
 
 from typing import Any
 
+import lightgbm
 import numpy as np
+import xgboost
 from sklearn.base import OneToOneFeatureMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.pipeline import Pipeline
+
+from services.models.boosters import gains
 
 Array = np.ndarray[Any, Any]
 
@@ -44,11 +48,22 @@ def _weights(model: Any, width: int, depth: int) -> Array | None:
         return _weights(model.steps[-1][1], width, depth + 1) if kept else None
     if isinstance(model, CalibratedClassifierCV):
         return _mean([_weights(part.estimator, width, depth + 1) for part in model.calibrated_classifiers_])
+    if isinstance(model, xgboost.XGBModel):
+        return _gains(model.get_booster(), width)
+    if isinstance(model, lightgbm.LGBMModel):
+        return _gains(model.booster_, width)
+    if isinstance(model, xgboost.Booster | lightgbm.Booster):
+        return _gains(model, width)
     found = getattr(model, "feature_importances_", None)
     if found is not None:
         return np.asarray(found, np.float64)
     found = getattr(model, "coef_", None)
     return None if found is None else np.abs(np.asarray(found, np.float64)).reshape(-1, width).mean(axis=0)
+
+
+def _gains(booster: Any, width: int) -> Array:
+    found: Array = gains(booster, width)
+    return found
 
 
 def _mean(parts: list[Array | None]) -> Array | None:

@@ -40,9 +40,10 @@ class Facts(BaseModel):
     estimator: str = Field(max_length=200)
     features: tuple[str, ...] = Field(min_length=1, max_length=10_000)
     trees: int = Field(ge=0)
-    format: Literal["pickle", "joblib"]
+    format: Literal["pickle", "joblib", "skops", "onnx"]
     feature_importance: dict[str, float] | None  # shares that sum to 1; None where the model itself has no word on it
     libraries: dict[str, str] = Field(max_length=20)
+    obstacle: str = Field(default="", max_length=500)  # why it is not compiled, where it is not
 
 
 class Inspector:

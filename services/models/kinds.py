@@ -1,8 +1,9 @@
-"""The kinds of estimators that are taken in: checked inside, made ready and compiled, in the confined child.
+"""scikit-learn's trees and ensembles of them: checked inside, made ready and compiled, in the confined child.
 
 All functions raise ValueError for an estimator whose parts do not fit together.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +24,15 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 from sklearn.tree._tree import Tree
 
 from services.models.compiled import Cast, Link
-from services.models.safe_types import ESTIMATORS, MAX_FEATURES, OBJECTS, PARTS
-from services.models.trees import check_predictor
+from services.models.safe_functions import MAX_FEATURES
+from services.models.safe_types import MODELS
+from services.models.trees import check_predictor, check_tree_state
 
 BOOSTING = (GradientBoostingClassifier, GradientBoostingRegressor)
 HISTOGRAM = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 SINGLE = (DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor)
-# Forests are the rest of ESTIMATORS.
+# Forests are the rest.
 
-DEEPEST = 20
 FITTED_PARTS = {"estimators_", "_predictors", "tree_"}
 
 Split = tuple[int, float]
@@ -39,27 +40,24 @@ Split = tuple[int, float]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A sound estimator: its number of trees, and (feature, threshold) of splits for the probe."""
+    """Sound trees: how many, (feature, threshold) of their splits for the probe, and how they are compiled.
+
+    `obstacle` says why they are not; they are then scored as an object.
+    """
 
     estimator: Any
     trees: int
     splits: tuple[Split, ...]
-
-    @property
-    def cast(self) -> Cast:
-        """The width the library compares with."""
-        return "float64" if isinstance(self.estimator, HISTOGRAM) else "float32"
-
-    @property
-    def link(self) -> Link:
-        """See `CompiledForm.link`."""
-        exponential = isinstance(self.estimator, GradientBoostingClassifier) and self.estimator.loss == "exponential"
-        return "exponential" if exponential else "identity"
+    cast: Cast  # the width the library compares with
+    importer: Callable[[], bytes]
+    link: Link = "identity"  # see `CompiledForm.link`
+    obstacle: str = ""
 
     def compile(self) -> bytes:
         """Treelite's serialized form; raises `treelite.TreeliteError`, NotImplementedError or AssertionError."""
-        model: bytes = treelite.sklearn.import_model(_forest_of(self.estimator)).serialize_bytes()
-        return model
+        if self.obstacle:
+            raise NotImplementedError(self.obstacle)
+        return self.importer()
 
     def predict(self, matrix: Any) -> Any:
         """The library's own answer, float64[n]."""
@@ -69,7 +67,7 @@ class Checked:
 def predict(estimator: Any, rows: Any) -> Any:
     """The probability of class 1, or the regressor's value: float64[n]."""
     if hasattr(estimator, "predict_proba"):
-        return estimator.predict_proba(rows)[:, 1]
+        return np.asarray(estimator.predict_proba(rows), float)[:, 1]
     return np.asarray(estimator.predict(rows), float).reshape(len(rows))
 
 
@@ -80,16 +78,25 @@ def check(estimator: Any) -> Checked:
         raise ValueError("the estimator is not fitted")
     if isinstance(estimator, HISTOGRAM):
         return _histogram(estimator, width)
+    obstacle = ""
     if isinstance(estimator, SINGLE):
         trees = [_tree(estimator, width)]
     elif isinstance(estimator, BOOSTING):
-        trees = _boosting(estimator, width)
+        trees, obstacle = _boosting(estimator, width)
     else:
         trees = _forest(estimator, width)
-    return Checked(estimator, len(trees), tuple(split for tree in trees for split in _splits(tree)))
+    splits = tuple(split for tree in trees for split in _splits(tree))
+    exponential = isinstance(estimator, GradientBoostingClassifier) and estimator.loss == "exponential"
+    link: Link = "exponential" if exponential else "identity"
+    return Checked(estimator, len(trees), splits, "float32", lambda: _import(estimator), link, obstacle)
 
 
-def _boosting(estimator: Any, width: int) -> list[Any]:
+def _import(estimator: Any) -> bytes:
+    form: bytes = treelite.sklearn.import_model(_forest_of(estimator)).serialize_bytes()
+    return form
+
+
+def _boosting(estimator: Any, width: int) -> tuple[list[Any], str]:
     members = vars(estimator).get("estimators_")
     if type(members) is not np.ndarray or members.ndim != 2 or members.shape[1] != 1 or not len(members):
         raise ValueError("gradient boosting here has one tree per stage")
@@ -98,9 +105,9 @@ def _boosting(estimator: Any, width: int) -> list[Any]:
     if type(estimator.learning_rate) not in (int, float):
         raise ValueError("the learning rate is no number")
     start = vars(estimator).get("init_")
-    if type(start) not in (DummyClassifier, DummyRegressor) and start != "zero":
-        raise ValueError("boosting that starts from an estimator of its own cannot be compiled")
-    return [_tree(member, width) for member in members[:, 0]]
+    dummy = type(start) in (DummyClassifier, DummyRegressor) or (type(start) is str and start == "zero")
+    obstacle = "" if dummy else "boosting that starts from an estimator of its own is not compiled"
+    return [_tree(member, width) for member in members[:, 0]], obstacle
 
 
 def _forest(estimator: Any, width: int) -> list[Any]:
@@ -119,6 +126,7 @@ def _tree(member: Any, width: int) -> Any:
         raise ValueError("a tree has another number of features than the estimator")
     if vars(member).get("n_outputs_") != 1 or not member.tree_.node_count:
         raise ValueError("a tree has no nodes or more than one output")
+    check_tree_state(member.tree_, member.tree_.__getstate__())
     return member.tree_
 
 
@@ -131,24 +139,23 @@ def _histogram(estimator: Any, width: int) -> Checked:
     stages = vars(estimator).get("_predictors")
     if type(stages) is not list or not stages or any(type(stage) is not list or len(stage) != 1 for stage in stages):
         raise ValueError("histogram boosting here has one tree per stage")
-    trees = [stage[0] for stage in stages]
+    categorical = np.asarray(estimator._bin_mapper.is_categorical_)
+    if categorical.shape != (width,) or categorical.dtype.kind not in "bu":
+        raise ValueError("histogram boosting does not say which of its features are categories")
     splits: list[Split] = []
-    for tree in trees:
+    for (tree,) in stages:
         if type(tree) is not TreePredictor:
             raise ValueError("a member is not a fitted tree")
-        check_predictor(tree, width)
+        check_predictor(tree, width, categorical.astype(bool))
         inner = tree.nodes[tree.nodes["is_leaf"] == 0]
         splits += zip(inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True)
     baseline = vars(estimator).get("_baseline_prediction")
     if type(baseline) is not np.ndarray or baseline.dtype != np.float64 or baseline.size != 1:
         raise ValueError("the baseline is not one number")
-    mapper = estimator._bin_mapper
-    if np.asarray(mapper.is_categorical_).shape != (width,) or np.any(mapper.is_categorical_):
-        raise ValueError("features here are numbers, not categories")
-    if vars(estimator).get("_preprocessor") is not None:
-        raise ValueError("histogram boosting with a preprocessor of its own cannot be compiled")
     estimator.verbose = 0
-    return Checked(estimator, len(trees), tuple(splits))
+    plain = not categorical.any() and vars(estimator).get("_preprocessor") is None
+    obstacle = "" if plain else "histogram boosting over categories is not compiled"
+    return Checked(estimator, len(stages), tuple(splits), "float64", lambda: _import(estimator), "identity", obstacle)
 
 
 def _forest_of(estimator: Any) -> Any:
@@ -165,31 +172,4 @@ def _forest_of(estimator: Any) -> Any:
 
 def permitted(loaded: object) -> bool:
     """Whether the uploaded object itself is one of the kinds that may be a model."""
-    return type(loaded) in ESTIMATORS or type(loaded) in OBJECTS
-
-
-def compiles(loaded: object) -> bool:
-    """Whether its kind is one that is compiled; the others are scored as objects."""
-    return type(loaded) in ESTIMATORS
-
-
-def check_within(loaded: object, depth: int = 0) -> None:
-    """Check every estimator of trees that an object holds, however deep; raises ValueError as `check` does."""
-    if depth > DEEPEST:
-        raise ValueError("the model is nested too deeply")
-    if type(loaded) in ESTIMATORS:
-        if not FITTED_PARTS.isdisjoint(vars(loaded)):  # a calibrator also keeps the unfitted estimator it copied
-            check(loaded)
-        return
-    for part in _parts_of(loaded):
-        check_within(part, depth + 1)
-
-
-def _parts_of(holder: object) -> list[Any]:
-    if type(holder) in (list, tuple, set):
-        return list(holder)  # type: ignore[call-overload, no-any-return]
-    if type(holder) is dict:
-        return list(holder.values())
-    if isinstance(holder, np.ndarray):
-        return list(holder.ravel()) if holder.dtype.kind == "O" else []
-    return list(vars(holder).values()) if type(holder) in (*OBJECTS, *PARTS) else []
+    return type(loaded) in MODELS

@@ -1,4 +1,4 @@
-"""The program of a confined child that scores one model as a scikit-learn object.
+"""The program of a confined child that scores one model that is not compiled: an object, a booster or a graph.
 
 The first request is JSON and loads the file; every later one is float64 rows, answered by float64 scores.
 """
@@ -9,10 +9,9 @@ import warnings
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from services.models import kinds
-from services.models.examine import Refusal, load_upload
+from services.models.reading import open_upload
+from services.models.refusal import Refusal
 
 loaded: dict[str, Any] = {}
 
@@ -21,22 +20,18 @@ def answer(request: bytes) -> bytes:
     """Load or score; raises ValueError for a file that was let in before and is not now."""
     if not loaded:
         return _load(json.loads(request))
-    rows = np.frombuffer(request, np.float64).reshape(-1, len(loaded["features"]))
+    rows = np.frombuffer(request, np.float64).reshape(-1, loaded["width"])
     if not len(rows):
         return b""
-    table = pd.DataFrame(rows, columns=loaded["features"]) if loaded["named"] else rows
-    return np.asarray(kinds.predict(loaded["model"], table), np.float64).tobytes()
+    return np.asarray(loaded["model"].predict(rows), np.float64).tobytes()
 
 
 def _load(order: dict[str, Any]) -> bytes:
     warnings.simplefilter("ignore")
     try:
         with os.fdopen(order["file"], "rb") as file:
-            model, _ = load_upload(file)
+            model = open_upload(file).model
     except Refusal as refusal:
         raise ValueError(refusal.detail) from refusal
-    kinds.check_within(model)
-    if not kinds.permitted(model):
-        raise ValueError("the file holds no model")
-    loaded.update(model=model, features=order["features"], named=hasattr(model, "feature_names_in_"))
+    loaded.update(model=model, width=len(order["features"]))
     return b"ready"

@@ -25,8 +25,12 @@ class TreeliteScorer:
         self._cast = np.float32 if form.cast == "float32" else np.float64
         self._exponential = form.link == "exponential"
         model = treelite.Model.deserialize_bytes(form.trees)
-        if model.input_type != "float64" or model.output_type != "float64":
+        if model.input_type not in ("float32", "float64") or model.output_type != model.input_type:
             raise ValueError(f"trees over {model.input_type} giving {model.output_type} are not supported")
+        if model.input_type == "float32" and form.cast != "float32":
+            raise ValueError("trees over float32 are asked with float32")
+        self._type = np.dtype(model.input_type)
+        self._type_name = str(model.input_type).encode()
         if model.num_feature > len(form.features):
             raise ValueError(f"the trees use {model.num_feature} features, {len(form.features)} are named")
         self._outputs = _outputs_per_row(model)
@@ -55,19 +59,19 @@ class TreeliteScorer:
         if self._cast is np.float32:
             with np.errstate(over="ignore"):
                 matrix = matrix.astype(np.float32)
-        data = np.ascontiguousarray(matrix[:, : self._width], dtype=np.float64)
-        out = np.zeros((rows, self._outputs))
+        data = np.ascontiguousarray(matrix[:, : self._width], dtype=self._type)
+        out = np.zeros((rows, self._outputs), self._type)
         code = LIBRARY.TreeliteGTILPredict(
             self._model.handle,
             ctypes.c_void_p(data.ctypes.data),
-            b"float64",
+            self._type_name,
             ctypes.c_uint64(rows),
             ctypes.c_void_p(out.ctypes.data),
             self._config.handle,
         )
         if code != 0:
             raise ValueError(LIBRARY.TreeliteGetLastError().decode(errors="replace"))
-        result: Vector = out[:, -1]
+        result: Vector = out[:, -1].astype(np.float64, copy=False)
         return _squared_odds(result) if self._exponential else result
 
     def close(self) -> None:
@@ -76,7 +80,7 @@ class TreeliteScorer:
 
 
 def _outputs_per_row(model: treelite.Model) -> int:
-    sample = np.zeros((1, max(1, int(model.num_feature))))
+    sample = np.zeros((1, max(1, int(model.num_feature))), model.input_type)
     size = int(treelite.gtil.predict(model, sample, nthread=1).size)
     if size not in (1, 2):
         raise ValueError(f"the trees give {size} values per row; a probability or a price is one")

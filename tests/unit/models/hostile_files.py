@@ -82,7 +82,8 @@ def numpy_runstring(canary: Path) -> bytes:
 
 
 def function_transformer(canary: Path) -> bytes:
-    return by_hand(name("sklearn.preprocessing._function_transformer", "FunctionTransformer"), b")\x81")
+    step = name("sklearn.preprocessing._function_transformer", "FunctionTransformer")
+    return by_hand(step, b")\x81}", text("func"), name("os", "system"), b"sb")
 
 
 def extension(canary: Path) -> bytes:

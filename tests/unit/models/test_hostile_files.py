@@ -9,9 +9,8 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.svm import SVC
 
 from services.errors import ModelRefused
 from services.models import containers, kinds
@@ -90,11 +89,11 @@ def test_a_refused_upload_says_why_and_leaves_nothing(
     ("data", "code", "word"),
     [
         (pickle.dumps({"model": 1}), "not-an-estimator", "builtins.dict"),
-        (pickle.dumps(SVC()), "type-not-permitted", "sklearn.svm._classes.SVC"),
+        (pickle.dumps(IsolationForest()), "type-not-permitted", "finds outliers"),
         (pickle.dumps(LogisticRegression()), "corrupt", "not fitted"),
         (pickle.dumps(RandomForestClassifier()), "corrupt", "not fitted"),
-        (b"PK\x03\x04" + bytes(60), "format-not-supported", "skops"),
-        (b"\x08\x09\x12\x07pytorch" + bytes(60), "format-not-supported", "onnx"),
+        (b"PK\x03\x04" + bytes(60), "unreadable", "zip"),
+        (b"\x08\x09\x12\x07pytorch" + bytes(60), "unreadable", "ONNX"),
         (b"MZ not a model at all", "unreadable", "neither"),
         (b"\x80\x06" + bytes(60), "unreadable", "neither"),
     ],
