@@ -67,6 +67,8 @@ class Registry(Shelf):
             version = self.get(model_id)
             doomed = self._deleted / str(ULID())
             self._folder(version.model_id).rename(doomed)
+            _sync(self._models / version.name)
+            _sync(self._deleted)
             bento_store.point_latest(self._models, version.name)
             _sync(self._models)
         shutil.rmtree(doomed, ignore_errors=True)
