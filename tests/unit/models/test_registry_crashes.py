@@ -19,7 +19,8 @@ from tests.unit.models.upload_steps import left_behind
 
 MODULES = ("posix", "_io", "io", "fcntl")
 # These change nothing on the disk: a kill before one of them is a kill before the next that does.
-LOOKING = """_abspath access cpu_count fspath fstat get_terminal_size getcwd getcwdb getegid geteuid getgid getpid getppid
+LOOKING = """
+    _abspath access cpu_count fspath fstat get_terminal_size getcwd getcwdb getegid geteuid getgid getpid getppid
     getuid isatty is_dir is_file is_symlink kill listdir listxattr lseek lstat read readall readinto readline readlines
     readlink scandir seek seekable stat sysconf tell text_encoding umask uname urandom __enter__ fileno readable
     writable _path_exists _path_isdir _path_isfile _path_normpath _path_splitroot"""
