@@ -75,7 +75,7 @@ class DriftMonitor:
             # A gap in the ticks is no window: what was seen before it says nothing of now.
             if block.as_of < sample.end + self._length:
                 raised = [alert for version in versions if (alert := self._close(version, sample)) is not None]
-                self._pools = sample.present
+                self._pools |= sample.present
         if self._window is None:
             self._window = Window(block, self._length)
         self._window.add(block)

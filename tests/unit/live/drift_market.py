@@ -47,16 +47,22 @@ class Market:
     def blocks(self, start: datetime, end: datetime, every: str = "2h") -> Iterator[FeatureBlock]:
         """What the loop would have made of it."""
         rows = self.rows(start, end, every)
-        for seq, (_, frame) in enumerate(rows.group_by("as_of", maintain_order=True), start=1):
-            at = frame["as_of"][0]
-            yield FeatureBlock.from_frame(
-                frame,
-                NAMES,
-                seq=seq,
+        whole = FeatureBlock.from_frame(
+            rows, NAMES, seq=0, as_of=start, market_id="sim:3", known_at=np.zeros(rows.height), types={}
+        )
+        instants = rows["as_of"].unique(maintain_order=True).to_list()
+        pools = rows.height // len(instants)
+        for seq, at in enumerate(instants):
+            own = slice(seq * pools, (seq + 1) * pools)
+            yield replace(
+                whole,
+                seq=seq + 1,
                 as_of=at,
-                market_id="sim:3",
-                known_at=np.full(frame.height, at.timestamp()),
-                types={},
+                pool_ids=whole.pool_ids[own],
+                matrix=whole.matrix[own],
+                imputed=whole.imputed[own],
+                observed_at=whole.observed_at[own],
+                known_at=np.full(pools, at.timestamp()),
             )
 
 
