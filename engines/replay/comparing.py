@@ -1,31 +1,31 @@
 """Several engines over the same past, and how far what they cost depends on which pools there are."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import numpy.typing as npt
 
+from engines.replay.entrants import BASELINE, RIVAL, Entrant
 from engines.replay.fleet import Bill
 from engines.replay.omniscient import least_usd
-from engines.replay.playing import Contender, play
+from engines.replay.playing import play
 from engines.replay.workload import Workload
 from engines.replay.world import World
 
 # What one interruption costs (node-hours on demand): the one that counts, then those beside it.
 INTERRUPTION_NODE_HOURS = (0.5, 0.1, 2.0)
-BASELINE = "on_demand_only"
-RIVAL = "cheapest_pool"
+OMNISCIENT = "omniscient"
 DRAWS = 20
 SEED = 20_200_623
+# Over a draw of pools engines are asked so many times more rarely: otherwise twenty draws take hours.
+DRAWN_ASKED_EVERY = 4
 _LOW, _HIGH = 5.0, 95.0
-
-# Makes the contender of an engine for what an interruption costs.
-Entrant = Callable[[float], Contender]
 
 
 @dataclass(frozen=True, slots=True)
-class Ratios:
-    """One engine's cost over another's: as replayed, and the 5th and 95th percentile over draws of pools."""
+class Ratio:
+    """One engine's cost over another's: as replayed, and the 5th and 95th percentile over draws of the pools."""
 
     value: float
     low: float | None = None
@@ -38,17 +38,15 @@ class Standing:
 
     engine_id: str
     bill: Bill
-    against: Mapping[str, Ratios]
+    against: Mapping[str, Ratio]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """All engines in one world at one cost of interruption, over all its workloads together."""
 
-    world: str
-    hours: float
-    pools: int
-    predicted_by: str
+    world: World
+    workloads: tuple[str, ...]
     interruption_node_hours: float
     omniscient_usd: float
     standings: tuple[Standing, ...]
@@ -57,7 +55,7 @@ class Comparison:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a comparison has come, in plays done and to be done; `stop` ends it."""
+    """How far a comparison has come, in plays; `told` hears of each, `stop` ends it."""
 
     total: int = 0
     done: int = 0
@@ -70,72 +68,46 @@ class Progress:
         self.told(self)
 
 
+def plays(workloads: int, entrants: Mapping[str, Entrant], costs: int, draws: int) -> int:
+    """Return how many plays `compare` takes over so many workloads."""
+    at_each_cost = sum(costs if entrant.weighs_interruptions else 1 for entrant in entrants.values())
+    return workloads * (at_each_cost + draws * len(entrants))
+
+
 def compare(
     world: World,
     workloads: Sequence[Workload],
     entrants: Mapping[str, Entrant],
-    interruption_node_hours: float,
+    costs: Sequence[float] = INTERRUPTION_NODE_HOURS,
     *,
     draws: int = 0,
     progress: Progress | None = None,
-) -> Comparison:
-    """Replay every entrant over every workload, then over `draws` draws of the pools; bills are summed.
+) -> Iterator[Comparison]:
+    """Replay every entrant over every workload, bills summed, and yield one comparison per cost of an interruption.
 
-    Raises what the engines raise, and Stopped when the progress says so.
+    The first also over `draws` draws of the pools. Raises Stopped when the progress says so.
     """
     progress = progress or Progress()
-    bills = _replayed(world, workloads, entrants, interruption_node_hours, progress)
-    omniscient = _omniscient(world, workloads, interruption_node_hours)
-    costs = {**{name: bill.total_usd for name, bill in bills.items()}, "omniscient": omniscient}
-    drawn = []
-    for pools in _draws(world, draws):
-        part = world.only(pools)
-        again = _replayed(part, workloads, entrants, interruption_node_hours, progress)
-        totals = {name: bill.total_usd for name, bill in again.items()}
-        drawn.append({**totals, "omniscient": _omniscient(part, workloads, interruption_node_hours)})
-    return Comparison(
-        world=world.name,
-        hours=world.hours,
-        pools=len(world.places),
-        predicted_by=world.predicted_by,
-        interruption_node_hours=interruption_node_hours,
-        omniscient_usd=omniscient,
-        standings=tuple(Standing(name, bill, _against(name, costs, drawn)) for name, bill in bills.items()),
-        draws=draws,
-    )
+    names = tuple(workload.name for workload in workloads)
+    first: dict[str, Bill] = {}
+    for cost in costs:
+        bills = {}
+        for name, entrant in entrants.items():
+            if name in first and not entrant.weighs_interruptions:
+                bills[name] = at_cost(first[name], costs[0], cost)
+            else:
+                bills[name] = _replayed(world, workloads, entrant, cost, progress)
+        least = _least(world, workloads, cost)
+        drawn = [_drawn(world, pools, workloads, entrants, cost, progress) for pools in _draws(world, draws, first)]
+        yield Comparison(world, names, cost, least, _standings(bills, least, drawn), len(drawn))
+        first = first or bills
 
 
-def plays(workloads: int, entrants: int, costs: int, draws: int) -> int:
-    """Return how many plays a comparison takes."""
-    return workloads * entrants * costs * (1 + draws)
-
-
-def _draws(world: World, draws: int) -> list[np.ndarray]:
-    random = np.random.default_rng(SEED)
-    count = len(world.places)
-    return [np.unique(random.integers(0, count, count)) for _ in range(draws)]
-
-
-def _replayed(
-    world: World,
-    workloads: Sequence[Workload],
-    entrants: Mapping[str, Entrant],
-    interruption_node_hours: float,
-    progress: Progress,
-) -> dict[str, Bill]:
-    found = {}
-    for name, entrant in entrants.items():
-        parts = []
-        for workload in workloads:
-            contender = entrant(interruption_node_hours)
-            parts.append(play(world, workload, contender, interruption_node_hours, stop=progress.stop))
-            progress.step()
-        found[name] = summed(parts)
-    return found
-
-
-def _omniscient(world: World, workloads: Sequence[Workload], interruption_node_hours: float) -> float:
-    return sum(least_usd(world, workload, interruption_node_hours) for workload in workloads)
+def at_cost(bill: Bill, before: float, after: float) -> Bill:
+    """Return the same course of events with interruptions that cost `after` node-hours instead of `before`."""
+    lost = bill.interruptions * after
+    usd = bill.interruption_usd / before * after if before else 0.0
+    return replace(bill, lost_node_hours=lost, interruption_usd=usd)
 
 
 def summed(bills: Sequence[Bill]) -> Bill:
@@ -147,12 +119,50 @@ def summed(bills: Sequence[Bill]) -> Bill:
     return total
 
 
-def _against(name: str, costs: Mapping[str, float], drawn: Sequence[Mapping[str, float]]) -> dict[str, Ratios]:
-    found = {}
-    for other, cost in costs.items():
-        if other == name or other not in (BASELINE, RIVAL, "omniscient"):
-            continue
-        ratios = [draw[name] / draw[other] for draw in drawn if draw[other] > 0]
-        low, high = (float(np.percentile(ratios, p)) for p in (_LOW, _HIGH)) if ratios else (None, None)
-        found[other] = Ratios(costs[name] / cost if cost else float("inf"), low, high)
-    return found
+def _draws(world: World, draws: int, first: Mapping[str, Bill]) -> list[npt.NDArray[np.intp]]:
+    """Return the distinct pools of each draw with replacement; none after the first cost."""
+    random = np.random.default_rng(SEED)
+    count = len(world.places)
+    return [np.unique(random.integers(0, count, count)) for _ in range(0 if first else draws)]
+
+
+def _drawn(
+    world: World,
+    pools: npt.NDArray[np.intp],
+    workloads: Sequence[Workload],
+    entrants: Mapping[str, Entrant],
+    cost: float,
+    progress: Progress,
+) -> dict[str, float]:
+    part = replace(world.only(pools), decide_every=world.decide_every * DRAWN_ASKED_EVERY)
+    totals = {name: _replayed(part, workloads, e, cost, progress).total_usd for name, e in entrants.items()}
+    return {**totals, OMNISCIENT: _least(part, workloads, cost)}
+
+
+def _replayed(world: World, workloads: Sequence[Workload], entrant: Entrant, cost: float, progress: Progress) -> Bill:
+    parts = []
+    for workload in workloads:
+        parts.append(play(world, workload, entrant.at(cost), cost, stop=progress.stop))
+        progress.step()
+    return summed(parts)
+
+
+def _least(world: World, workloads: Sequence[Workload], cost: float) -> float:
+    return sum(least_usd(world, workload, cost) for workload in workloads)
+
+
+def _standings(bills: Mapping[str, Bill], least: float, drawn: Sequence[Mapping[str, float]]) -> tuple[Standing, ...]:
+    usd = {**{name: bill.total_usd for name, bill in bills.items()}, OMNISCIENT: least}
+    rivals = (BASELINE, RIVAL, OMNISCIENT)
+    return tuple(
+        Standing(name, bill, {other: _ratio(name, other, usd, drawn) for other in rivals if other != name})
+        for name, bill in bills.items()
+    )
+
+
+def _ratio(name: str, other: str, usd: Mapping[str, float], drawn: Sequence[Mapping[str, float]]) -> Ratio:
+    ratios = [draw[name] / draw[other] for draw in drawn if draw[other] > 0]
+    value = usd[name] / usd[other] if usd[other] > 0 else float("inf")
+    if not ratios:
+        return Ratio(value)
+    return Ratio(value, float(np.percentile(ratios, _LOW)), float(np.percentile(ratios, _HIGH)))

@@ -35,7 +35,11 @@ class Running:
 
 @dataclass(slots=True)
 class Bill:
-    """What has come together over a replay; money in USD, interruptions and nodes as counts."""
+    """What has come together over a replay; money in USD, the rest in hours and counts.
+
+    `violations` are broken constraints, `failures` decisions that the engine did not give (nothing was done then),
+    `unmet_hours` those in which the cluster had less than it asked for.
+    """
 
     compute_usd: float = 0.0
     overlap_usd: float = 0.0
@@ -49,6 +53,7 @@ class Bill:
     refused: int = 0
     decisions: int = 0
     violations: int = 0
+    failures: int = 0
     unmet_hours: float = 0.0
 
     @property
@@ -110,22 +115,27 @@ class Fleet:
 
     # What a decision does
 
-    def carry_out(self, decision: ClusterDecision, tick: int, refused: Bools) -> None:
-        """Carry out every action at once; `refused` says, per pool, where no spot node can be had."""
+    def carry_out(self, decision: ClusterDecision, tick: int, refused: Bools) -> frozenset[int]:
+        """Carry out every action at once; `refused` says, per pool, where no spot node can be had.
+
+        Returns the pools that did refuse one.
+        """
+        tried: set[int] = set()
         running = {node.node_id: node for node in self.nodes}
         for action in decision.recommendations:
             if action.type == "hold":
                 continue
             for node_id in action.node_ids:
                 self._replaced(running.pop(node_id), tick)
-            running.update((node.node_id, node) for node in self._launched(action, refused))
+            running.update((node.node_id, node) for node in self._launched(action, refused, tried))
         self.nodes = list(running.values())
+        return frozenset(tried)
 
     def _replaced(self, node: Running, tick: int) -> None:
         self.bill.moves += 1
         self.bill.overlap_usd += self._price(node, tick) * OVERLAP_HOURS
 
-    def _launched(self, action: Action, refused: Bools) -> Sequence[Running]:
+    def _launched(self, action: Action, refused: Bools, tried: set[int]) -> Sequence[Running]:
         target = action.target
         if target is None:
             return ()
@@ -133,6 +143,7 @@ class Fleet:
         spot = target.capacity_type == "spot"
         if spot and refused[pool]:
             self.bill.refused += target.count
+            tried.add(pool)
             spot = False
         self.bill.launches += target.count
         self._made += target.count

@@ -1,18 +1,22 @@
 """The past for a replay, put together: from files of prices and traces, or from the server's own history."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from engines.catalogue import Catalogue
 from engines.contract import Architecture
 from engines.replay.advisor import Advisor
+from engines.replay.comparing import INTERRUPTION_NODE_HOURS, Comparison, Progress, compare, plays
+from engines.replay.entrants import entered
 from engines.replay.errors import WindowEmpty
 from engines.replay.traces import trace_world
+from engines.replay.workload import ON_PRICES, ON_TRACES
 from engines.replay.world import Floats, Place, World, step_prices
 from gapfill.features.on_demand_list import on_demand_tables, read_on_demand_list
 from gapfill.pools import LINUX, Pool
@@ -34,6 +38,12 @@ class Files:
     advisor: Path
     traces: tuple[Path, ...] = ()
 
+    def only(self, part: str) -> "Files":
+        """Return the same files with `prices` or `traces` alone, or `all` of them."""
+        return replace(
+            self, prices=None if part == "traces" else self.prices, traces=() if part == "prices" else self.traces
+        )
+
     @classmethod
     def beneath(cls, folder: Path) -> "Files":
         """Return the files of a data folder, each found by its name's beginning; raises WindowEmpty."""
@@ -46,6 +56,28 @@ class Files:
 
         traces = tuple(sorted(path for path in folder.glob("spot_traces/*_*") if path.is_dir()))
         return cls(one("spot_history_*.parquet"), one("on_demand_*.csv"), one("spot_advisor_*.json"), traces)
+
+
+def replay_files(
+    files: Files,
+    catalogue: Catalogue,
+    engine_ids: Sequence[str],
+    *,
+    start: datetime | None = None,
+    end: datetime | None = None,
+    draws: int = 0,
+    progress: Progress | None = None,
+) -> Iterator[Comparison]:
+    """Replay engines over the price file, then over each trace, at every cost of an interruption.
+
+    Raises what reading the files and opening the engines raises.
+    """
+    progress = progress or Progress()
+    worlds = [(w, ON_PRICES if w.available is None else ON_TRACES) for w in worlds_of_files(files, start, end)]
+    with entered(catalogue, engine_ids) as entrants:
+        progress.total = sum(plays(len(work), entrants, len(INTERRUPTION_NODE_HOURS), draws) for _, work in worlds)
+        for world, workloads in worlds:
+            yield from compare(world, workloads, entrants, draws=draws, progress=progress)
 
 
 def worlds_of_files(files: Files, start: datetime | None = None, end: datetime | None = None) -> list[World]:
