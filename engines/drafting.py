@@ -93,6 +93,14 @@ class Draft:
             max(0, needs.min_nodes - have.nodes),
         )
 
+    def nodes_missing(self, pool: PoolFacts) -> int:
+        """How many nodes of a pool would offer what is missing; 0 when nothing is, or when the pool cannot offer it."""
+        vcpu, memory, gpus, nodes = self.missing()
+        if gpus and not pool.gpus:
+            return 0
+        by_gpus = math.ceil(gpus / pool.gpus) if gpus else 0
+        return max(math.ceil(vcpu / pool.vcpu), math.ceil(memory / pool.memory_gib), by_gpus, nodes)
+
     def move(
         self, node: Node, pool: PoolFacts, capacity_type: CapacityType, saves: Savings, reason: Reason
     ) -> RejectedAlternative | None:
