@@ -1,20 +1,28 @@
 """The `cloudoptim` command: start the server or a market, make keys, compute features."""
 
+import json
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 import gapfill.features.table as features_table
+from engines.catalogue import Catalogue
+from engines.command import app as engine_app
+from engines.confined_engine import EngineLimits
+from engines.errors import EnginesError
+from engines.replay.errors import ReplayError
+from engines.replay.report import as_markdown, as_values
 from gapfill.errors import GapFillError
 from gapfill.market.command import app as market_app
 from services.errors import MarketMismatch, ServerError, SettingsInvalid
 from services.keys import Keys, Role
 from services.launch.market import AwsIdentity, Choice
 from services.launch.up import UpOptions
-from services.launch.up import up as start
+from services.launch.up import up as start_server
+from services.live.replaying import Files, replay_files
 from services.release import RELEASE
 from services.settings import Settings
 from services.store.opening import open_store
@@ -23,6 +31,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="CloudOptim M
 keys_app = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
 app.add_typer(keys_app, name="keys")
 app.add_typer(market_app, name="market")
+app.add_typer(engine_app, name="engine")
 
 
 @app.command()
@@ -31,7 +40,7 @@ def up(
     live_activity: Annotated[float, typer.Option(help="simulated market: multiplies changes from now on")] = 200.0,
 ) -> None:
     """Start the whole server in the foreground; Ctrl-C stops it."""
-    raise typer.Exit(start(UpOptions(market, live_activity, _confirm)))
+    raise typer.Exit(start_server(UpOptions(market, live_activity, _confirm)))
 
 
 @app.command()
@@ -49,6 +58,34 @@ def features(
     """Compute the server's features from price history, for people who train elsewhere."""
     written = features_table.run(prices, out, on_demand_path=on_demand)
     print(f"{written.rows} rows of {written.pools} pools written to {out}; {written.refused} records were no prices")
+
+
+@app.command()
+def replay(
+    data: Annotated[
+        Path, typer.Option(envvar="CLOUDOPTIM_REAL_DATA", help="folder of price history, lists and spot_traces")
+    ],
+    engine: Annotated[list[str] | None, typer.Option(help="an engine's id; may be given more than once")] = None,
+    draws: Annotated[int, typer.Option(min=0, max=200, help="draws of the pools, for intervals")] = 0,
+    only: Annotated[Literal["prices", "traces", "all"], typer.Option(help="which past")] = "all",
+    start: Annotated[datetime | None, typer.Option(help="first instant of the price window (UTC)")] = None,
+    end: Annotated[datetime | None, typer.Option(help="end of the price window (UTC)")] = None,
+    out: Annotated[Path | None, typer.Option(help="also write the figures here, as JSON")] = None,
+) -> None:
+    """Replay engines over real prices and availability traces; print what each would have cost."""
+    files = Files.beneath(data).only(only)
+    window = [at and at.replace(tzinfo=UTC) for at in (start, end)]
+    settings = Settings.load()
+    catalogue = Catalogue(settings.engine_dir, EngineLimits(decide_s=settings.engine_timeout_s))
+    found = []
+    for one in replay_files(
+        files, catalogue, engine or ["spot_optimizer_v1"], start=window[0], end=window[1], draws=draws
+    ):
+        found.append(one)
+        print(f"{one.world.name}, {one.interruption_node_hours:g} node-hours: done", file=sys.stderr, flush=True)
+    print(as_markdown(found))
+    if out is not None:
+        out.write_text(json.dumps(as_values(found), indent=1))
 
 
 @keys_app.command("create")
@@ -98,7 +135,7 @@ def main() -> None:
         _end(f"{error.where} belongs to the market {error.found}, not {error.expected}; choose another data directory")
     except SettingsInvalid as error:
         _end(str(error))
-    except (ServerError, GapFillError) as error:
+    except (ServerError, GapFillError, EnginesError, ReplayError) as error:
         _end(f"{type(error).__name__}: {': '.join(str(part) for part in error.args)}")
 
 
