@@ -27,7 +27,7 @@ from services.release import RELEASE
 from services.settings import Settings
 from services.store.protocol import Store
 
-MARKET_PATIENCE_S = 60.0
+MARKET_PATIENCE_S = 180.0  # the gap filler is a process of its own, and a busy machine takes its time
 
 
 @serve.ingress()
