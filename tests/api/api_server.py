@@ -71,6 +71,7 @@ def settings_for(folder: Path, **more: str) -> Settings:
             "GAP_FILLER_REGIONS": "us-east-1,eu-west-1",
             "GAP_FILLER_INSTANCE_TYPES": "m5.large,m5.xlarge,c5.large",
             "LIVE_INTERVAL_SECONDS": "1",
+            "DRIFT_WINDOW_SECONDS": "10",
             "MODEL_UPLOAD_MAX_BYTES": str(2 * 1024**2),
             **more,
         }
