@@ -57,3 +57,54 @@ PREDICTIONS = pl.Schema(
         "imputed": pl.List(pl.String()),  # the model's features that were not fully observed
     }
 )
+
+# Predictions that were asked for, or made for an experiment: identical answers of a batch are one row with a count.
+SERVED = pl.Schema(
+    {
+        **PREDICTIONS,
+        "experiment": pl.String(),  # "" outside experiments
+        "arm": pl.String(),
+        "count": pl.Int64(),
+        "batch": pl.String(),  # which batch of the spool it came with, "" for what did not come by the spool
+    }
+)
+
+# What is known of a prediction once `target_at` has passed; it is the same for every model that made one.
+OUTCOMES = pl.Schema(
+    {
+        "task": pl.String(),
+        "pool_id": pl.String(),
+        "as_of": INSTANT,
+        "target_at": INSTANT,
+        "status": pl.String(),  # observed, unknown
+        "actual": pl.Float64(),  # USD per hour at target_at; 1 interrupted, 0 not; null when unknown
+        "naive": pl.Float64(),  # the price at as_of, USD per hour; null for interruptions
+        "counts": pl.Boolean(),  # whether accuracy may use it: see services/live/ledger/settling.py
+    }
+)
+
+# A warning that AWS takes a spot instance back, as told once.
+INTERRUPTIONS = pl.Schema(
+    {
+        "event_id": pl.String(),
+        "at": INSTANT,  # of the warning
+        "account": pl.String(),
+        "region": pl.String(),
+        "instance_id": pl.String(),
+        "action": pl.String(),  # terminate, stop, hibernate
+        "pool_id": pl.String(),  # "" where nobody knows the instance
+        "cluster_id": pl.String(),  # "" likewise
+        "injected": pl.Boolean(),  # a test (AWS FIS): the market did not do it
+    }
+)
+
+# From `at` on a cluster holds a spot node, or does no more.
+EXPOSURES = pl.Schema(
+    {
+        "cluster_id": pl.String(),
+        "node_id": pl.String(),
+        "pool_id": pl.String(),
+        "at": INSTANT,
+        "held": pl.Boolean(),
+    }
+)

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from gapfill.frames import INSTANCE_TYPES, INSTANT, ON_DEMAND, PREDICTIONS, PRICES
+from gapfill.ledger_tables import LedgerTables
 from gapfill.scope import PLACES, Scope, with_places
 from gapfill.tables import Table
 
@@ -78,6 +79,7 @@ class History:
         self._on_demand = table("on_demand", ON_DEMAND_ROWS)
         self._types = table("instance_types", TYPE_ROWS)
         self._predictions = table("predictions", PREDICTION_ROWS, "as_of")
+        self.ledger = LedgerTables(table, clock)
 
     # Prices
 
@@ -219,8 +221,9 @@ class History:
         model_id: str | None = None,
         origin: str | None = None,
     ) -> pl.DataFrame:
-        """Predictions with `as_of` in [start, end), by model, pool and time (`frames.PREDICTIONS`)."""
-        rows = self._predictions.scan().filter(scope.predicate())
+        """Predictions with `as_of` in [start, end), by model, pool and time (`frames.PREDICTIONS`); served ones too."""
+        own = self._predictions.scan().filter(scope.predicate()).select(*PREDICTIONS)
+        rows = pl.concat([own, self.ledger.served(scope).select(*PREDICTIONS)])
         if start is not None:
             rows = rows.filter(pl.col("as_of") >= start)
         if end is not None:
@@ -235,7 +238,8 @@ class History:
 
     def compact(self) -> int:
         """Merge the small files that live appends leave behind; call it hourly. How many files were merged."""
-        return sum(table.compact() for table in (self._prices, self._on_demand, self._types, self._predictions))
+        tables = (self._prices, self._on_demand, self._types, self._predictions)
+        return sum(table.compact() for table in tables) + self.ledger.compact()
 
     def version(self) -> tuple[int, int]:
         """A cheap sign of change: the commit numbers of prices and predictions."""

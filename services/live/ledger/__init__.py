@@ -1,0 +1,1 @@
+"""The ledger: predictions joined to what then happened, and how good they were."""
