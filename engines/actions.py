@@ -4,7 +4,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from engines.facts import Calibration, CapacityType, Instant, Name, Probability, Share, Strict, UsdPerHour
+from engines.facts import (
+    Calibration,
+    CapacityType,
+    Instant,
+    Name,
+    Named,
+    Probability,
+    Several,
+    Share,
+    Strict,
+    UsdPerHour,
+)
 
 ActionType = Literal["move_to_spot", "move_pool", "fall_back_to_on_demand", "consolidate", "rightsize", "hold"]
 StepType = Literal["revalidate", "launch", "wait_ready", "check_savings", "cordon", "evict", "terminate", "verify"]
@@ -49,7 +60,7 @@ class Reason(Strict):
 
     code: Name = Field(description="Stable name of the reason, such as cheaper or utilisation_unknown")
     text: str = Field(min_length=1, description="One sentence for a person")
-    numbers: dict[str, float] = Field(
+    numbers: Named[float] = Field(
         default_factory=dict, description="The numbers behind it, by name; each name ends in its unit"
     )
 
@@ -82,22 +93,21 @@ class Action(Strict):
         description="Unique in its decision; the host replaces it by a hash of input, engine, cluster and content"
     )
     type: ActionType = Field(description="What to do")
-    node_ids: tuple[Name, ...] = Field(description="Nodes it acts on; empty to launch what is missing")
-    receiving_node_ids: tuple[Name, ...] = Field(
-        default=(), description="consolidate: running nodes that take the load"
-    )
+    node_ids: Several[Name] = Field(description="Nodes it acts on; empty to launch what is missing")
+    receiving_node_ids: Several[Name] = Field(default=(), description="consolidate: running nodes that take the load")
     target: Target | None = Field(description="Where the load goes; null for hold")
+    pods_per_node: Named[int] = Field(
+        default_factory=dict, description="Launches: waiting pods for each launched node, by pod group (count)"
+    )
     score: Share = Field(description="How much it is worth doing, for ordering (0..1)")
     risk: Risk = Field(description="Risk of interruption at the target, or of staying, for hold")
     savings: Savings = Field(description="What it saves, over all its nodes")
-    reasons: tuple[Reason, ...] = Field(min_length=1, description="Why")
-    rejected: tuple[RejectedAlternative, ...] = Field(
-        default=(), description="The nearest alternatives, cheapest first"
-    )
-    rejected_counts: dict[str, int] = Field(
+    reasons: Several[Reason] = Field(min_length=1, description="Why")
+    rejected: Several[RejectedAlternative] = Field(default=(), description="The nearest alternatives, cheapest first")
+    rejected_counts: Named[int] = Field(
         default_factory=dict, description="All alternatives not chosen, counted by the constraint that bound each"
     )
-    preconditions: tuple[str, ...] = Field(default=(), description="What must still be true when it is carried out")
+    preconditions: Several[str] = Field(default=(), description="What must still be true when it is carried out")
     valid_until: Instant = Field(description="After this the decision must be made anew (UTC)")
     rollback: str = Field(description="How to undo it; empty for hold")
     data_as_of: Instant = Field(description="Oldest data it relies on (UTC)")
@@ -109,12 +119,12 @@ class PlanStep(Strict):
     step: int = Field(ge=1, description="Its number, from 1, in the order of execution")
     type: StepType = Field(description="What to do")
     description: str = Field(min_length=1, description="One sentence for a person")
-    action_ids: tuple[Name, ...] = Field(description="Actions it belongs to")
-    node_ids: tuple[Name, ...] = Field(default=(), description="Running nodes it touches")
-    targets: tuple[Target, ...] = Field(
+    action_ids: Several[Name] = Field(description="Actions it belongs to")
+    node_ids: Several[Name] = Field(default=(), description="Running nodes it touches")
+    targets: Several[Target] = Field(
         default=(), description="launch: what to launch, over several pools where possible"
     )
-    depends_on: tuple[int, ...] = Field(default=(), description="Steps that must have succeeded before")
+    depends_on: Several[int] = Field(default=(), description="Steps that must have succeeded before")
     max_concurrent: int | None = Field(default=None, ge=1, description="evict: nodes drained at the same time (count)")
     min_savings_usd_per_hour: float | None = Field(
         default=None, description="check_savings: go on only if prices now still save this much (USD per hour)"
@@ -131,13 +141,13 @@ class PlanStep(Strict):
 class ExecutionPlan(Strict):
     """Ordered steps; empty when every action is hold."""
 
-    steps: tuple[PlanStep, ...] = Field(default=(), description="In the order of execution")
+    steps: Several[PlanStep] = Field(default=(), description="In the order of execution")
 
 
 class Conflict(Strict):
     """Constraints that cannot all hold."""
 
-    constraints: tuple[Name, ...] = Field(min_length=1, description="Their names; they conflict together")
+    constraints: Several[Name] = Field(min_length=1, description="Their names; they conflict together")
     detail: str = Field(min_length=1, description="One sentence for a person: what conflicts, what could give")
 
 
@@ -145,7 +155,7 @@ class ClusterDecision(Strict):
     """The decision for one cluster: every node is in exactly one recommendation."""
 
     cluster_id: Name = Field(description="The cluster")
-    recommendations: tuple[Action, ...] = Field(description="Best first; hold last")
+    recommendations: Several[Action] = Field(description="Best first; hold last")
     execution_plan: ExecutionPlan = Field(description="How to carry them out")
     estimated_savings: Savings = Field(description="Over all recommendations")
     current_cost_usd_per_hour: UsdPerHour | None = Field(
@@ -154,8 +164,6 @@ class ClusterDecision(Strict):
     planned_cost_usd_per_hour: UsdPerHour | None = Field(
         description="What its nodes cost after the plan (USD per hour); null when a node's price is unknown"
     )
-    conflicts: tuple[Conflict, ...] = Field(
-        default=(), description="Constraints that cannot all hold; empty when they do"
-    )
+    conflicts: Several[Conflict] = Field(default=(), description="Constraints that cannot all hold; empty when they do")
     data_as_of: Instant = Field(description="Oldest data the decision relies on (UTC)")
     simulated: bool = Field(default=False, description="Prices of a simulated market stand behind it")

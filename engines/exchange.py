@@ -5,7 +5,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from engines.actions import ClusterDecision
-from engines.facts import Cluster, Instant, Name, PoolFacts, Strict
+from engines.facts import Cluster, Instant, Name, PoolFacts, Several, Strict
 
 CONTRACT = 1
 
@@ -16,8 +16,8 @@ class DecisionInput(Strict):
     contract: int = Field(default=CONTRACT, ge=1, description="Version of this contract")
     as_of: Instant = Field(description="The instant of the decision (UTC)")
     market_id: Name = Field(description="Where prices come from: aws:<account>, sim:<seed> or replay:<sha256>+<shift>")
-    clusters: tuple[Cluster, ...] = Field(description="Clusters to decide for, each on its own")
-    pools: tuple[PoolFacts, ...] = Field(description="Pools known at `as_of`")
+    clusters: Several[Cluster] = Field(description="Clusters to decide for, each on its own")
+    pools: Several[PoolFacts] = Field(description="Pools known at `as_of`")
     config: dict[str, Any] = Field(default_factory=dict, description="The engine's own config, valid under its schema")
 
     @model_validator(mode="after")
@@ -52,5 +52,5 @@ class DecisionOutput(Strict):
 
     contract: int = Field(default=CONTRACT, ge=1, description="Version of this contract")
     as_of: Instant = Field(description="`as_of` of the input (UTC)")
-    decisions: tuple[ClusterDecision, ...] = Field(description="One for each cluster, in the input's order")
+    decisions: Several[ClusterDecision] = Field(description="One for each cluster, in the input's order")
     made_by: MadeBy | None = Field(default=None, description="Filled in by the host; an engine leaves it null")

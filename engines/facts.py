@@ -1,12 +1,22 @@
 """What an engine is told: clusters with their nodes, requirements and constraints, and the facts about each pool."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    model_validator,
+)
 
 # The largest count that is meant: every JSON reader and every 32-bit counter of an orchestrator holds it.
 MOST = 2**31 - 1
+MOST_NAMES = 1000
 
 CapacityType = Literal["spot", "on_demand"]
 Architecture = Literal["x86_64", "arm64"]
@@ -20,6 +30,17 @@ def _in_utc(at: datetime) -> datetime:
         raise ValueError("lies outside the years 1 to 9999 in UTC") from error
 
 
+def _few(names: object) -> object:
+    """A JSON object of a million wrong values would be a million errors, each with its own memory."""
+    if isinstance(names, dict) and len(names) > MOST_NAMES:
+        raise ValueError(f"has {len(names)} names, at most {MOST_NAMES} are taken")
+    return names
+
+
+T = TypeVar("T")
+# What comes out of a confined child is checked here: the first wrong item ends the check, for each costs memory.
+Several = Annotated[tuple[T, ...], FailFast()]
+Named = Annotated[dict[str, T], BeforeValidator(_few)]
 Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -90,6 +111,16 @@ class Node(Strict):
     )
 
 
+class PodGroup(Strict):
+    """Equal pods that have no node yet."""
+
+    name: Name = Field(description="Name of the group, unique in its cluster")
+    replicas: int = Field(ge=1, le=MOST, description="Pods (count)")
+    cpu: float = Field(ge=0, description="vCPUs that one pod requests (count)")
+    memory_gib: float = Field(ge=0, description="Memory that one pod requests (GiB)")
+    gpus: int = Field(default=0, ge=0, le=MOST, description="GPUs that one pod requests (count)")
+
+
 class Requirements(Strict):
     """What the whole cluster must offer, whatever it is made of."""
 
@@ -103,6 +134,15 @@ class Requirements(Strict):
     max_nodes: int | None = Field(default=None, ge=1, le=MOST, description="Most nodes (count); null: no limit")
     min_node_vcpu: float = Field(default=0, ge=0, description="Each new node has at least this many vCPUs (count)")
     min_node_memory_gib: float = Field(default=0, ge=0, description="Each new node has at least this much memory (GiB)")
+    pods: Several[PodGroup] = Field(
+        default=(), max_length=50, description="Pods that wait for a node: nodes are launched to hold them, each whole"
+    )
+
+    @model_validator(mode="after")
+    def _group_names_are_unique(self) -> Self:
+        if len({group.name for group in self.pods}) < len(self.pods):
+            raise ValueError("two pod groups have the same name")
+        return self
 
 
 class Constraints(Strict):
@@ -158,7 +198,7 @@ class Cluster(Strict):
     """One cluster to decide for; without nodes it is a fresh one, for which a mix is chosen."""
 
     cluster_id: Name = Field(description="Unique name of the cluster")
-    nodes: tuple[Node, ...] = Field(default=(), description="Its nodes; empty for a cluster that is yet to be launched")
+    nodes: Several[Node] = Field(default=(), description="Its nodes; empty for a cluster that is yet to be launched")
     requirements: Requirements = Field(default_factory=Requirements, description="What it must offer")
     constraints: Constraints = Field(default_factory=Constraints, description="What may not be done to it")
     product_description: Name = Field(default="Linux/UNIX", description="Product of its pools, as AWS spells it")
@@ -202,10 +242,10 @@ class PoolFacts(Strict):
         default=None, gt=0, description="Spot price predicted for `predicted_price_horizon_hours` ahead (USD per hour)"
     )
     predicted_price_horizon_hours: float | None = Field(default=None, gt=0, description="Horizon of that price (hours)")
-    features: dict[str, float | None] = Field(
+    features: Named[float | None] = Field(
         default_factory=dict, description="The pool's feature row by name, each in its own unit; null: missing"
     )
-    predictions: dict[str, float] = Field(
+    predictions: Named[float] = Field(
         default_factory=dict, description="Predictions of models that the engine names, by model_id, each in its unit"
     )
     observed_at: Instant | None = Field(
