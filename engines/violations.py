@@ -84,7 +84,7 @@ def violations(given: DecisionInput, decision: ClusterDecision) -> tuple[str, ..
             found += [f"{action.action_id}: {what}" for what in (*_touched(judge, action), *_bought(judge, action))]
             found += [f"{action.action_id}: {what}" for what in _fitted(judge, action)]
             found += [f"{action.action_id}: {what}" for what in _worthwhile(judge, action)]
-    return (*found, *_limits(judge), *_timed(given, judge), *_planned(judge))
+    return (*found, *_placed(judge), *_limits(judge), *_timed(given, judge), *_planned(judge))
 
 
 def _touched(judge: _Judge, action: Action) -> Iterator[str]:
@@ -178,6 +178,29 @@ def _packed(judge: _Judge, action: Action, members: list[Node]) -> Iterator[str]
         yield "the drained load does not fit the receiving nodes"
     elif memory > sum(n.capacity.memory_gib for n in receivers) + _TOLERANCE:
         yield "the drained load does not fit the receiving nodes' memory"
+
+
+def _placed(judge: _Judge) -> Iterator[str]:
+    groups = {group.name: group for group in judge.cluster.requirements.pods}
+    placed: Counter[str] = Counter()
+    launches = [a for a in judge.decision.recommendations if a.type != "hold" and not a.node_ids and a.target]
+    for action in launches:
+        pool, _ = judge.target(action)
+        if unknown := action.pods_per_node.keys() - groups.keys():
+            yield f"{action.action_id}: it places unknown pods {sorted(unknown)}"
+            continue
+        held = [(groups[name], count) for name, count in action.pods_per_node.items()]
+        for group, count in held:
+            placed[group.name] += count * (action.target.count if action.target else 0)
+        vcpu, memory = sum(g.cpu * n for g, n in held), sum(g.memory_gib * n for g, n in held)
+        gpus = sum(g.gpus * n for g, n in held)
+        over = pool is not None and (vcpu > pool.vcpu + _TOLERANCE or memory > pool.memory_gib + _TOLERANCE)
+        if over or (pool is not None and gpus > pool.gpus):
+            yield f"{action.action_id}: its pods do not fit one of its nodes"
+    if launches:
+        for name, group in groups.items():
+            if placed[name] < group.replicas:
+                yield f"pods: {placed[name]} of {group.replicas} of {name} have a node"
 
 
 def _worthwhile(judge: _Judge, action: Action) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The variables of the mix: for each class of nodes staying or one of its offers, and launches of what is missing."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from engines.builtin.spot_optimizer.config import OptimizerConfig, Policy
 from engines.builtin.spot_optimizer.nodes import NodeClass
 from engines.builtin.spot_optimizer.offers import Bools, Floats, Offers
+from engines.builtin.spot_optimizer.packing import Pattern, nodes_for, patterns_for
 from engines.facts import Cluster
 
 # More than any real node costs per hour, so that what must go stays only if nothing else is possible.
@@ -23,7 +24,8 @@ _ON_DEMAND_PER_CLASS = 3
 class Column:
     """One variable: up to `upper` nodes of one kind; amounts are per node.
 
-    `of_class` is -1 for launches, `offer` is -1 for staying; `objective` is in USD per hour.
+    `of_class` is -1 for launches, `offer` is -1 for staying; `objective` is in USD per hour. `pods` are the waiting
+    pods on each launched node, as a count per group; empty when none wait.
     """
 
     of_class: int
@@ -36,6 +38,7 @@ class Column:
     gpus: int
     spot: bool
     place: tuple[str, str, str]
+    pods: Pattern = ()
 
     @property
     def stays(self) -> bool:
@@ -64,10 +67,25 @@ def columns_of(
                 for j in nearest(cluster, node_class.eligible, offers, config)
             ]
     if launch and is_short(cluster, classes):
-        columns += [
-            _bought(-1, int(j), math.inf, _LEAST_GAIN_USD, offers) for j in undominated(cluster, offers, config)
-        ]
+        columns += _launches(cluster, undominated(cluster, offers, config), offers)
     return tuple(columns)
+
+
+def _launches(cluster: Cluster, chosen: npt.NDArray[np.intp], offers: Offers) -> list[Column]:
+    """Return one column per offer, or per offer and pattern of waiting pods, an empty node included."""
+    groups = cluster.requirements.pods
+    plain = [_bought(-1, int(j), math.inf, _LEAST_GAIN_USD, offers) for j in chosen]
+    if not groups:
+        return plain
+    found = []
+    known: dict[tuple[float, float, int], tuple[Pattern, ...]] = {}
+    for column in plain:
+        size = (column.vcpu, column.memory, column.gpus)
+        if size not in known:
+            known[size] = patterns_for(groups, *size)
+        empty: Pattern = (0,) * len(groups)
+        found += [replace(column, pods=pattern) for pattern in (*known[size], empty)]
+    return found
 
 
 def least_savings(cluster: Cluster, node_class: NodeClass, offers: Offers) -> Floats:
@@ -90,8 +108,10 @@ def moving_costs(node_class: NodeClass, offers: Offers) -> Floats:
 
 
 def is_short(cluster: Cluster, classes: list[NodeClass]) -> bool:
-    """Whether the nodes that run offer less than the requirements ask for."""
+    """Whether pods wait, or the nodes that run offer less than the requirements ask for."""
     needs = cluster.requirements
+    if needs.pods:
+        return True
     nodes = [state.node.capacity for node_class in classes for state in node_class.members]
     return (
         sum(n.vcpu for n in nodes) < needs.vcpu
@@ -187,6 +207,9 @@ def _cheapest_cover(cluster: Cluster, offers: Offers, config: OptimizerConfig) -
     with np.errstate(divide="ignore"):
         for_gpus = np.ceil(needs.gpus / offers.gpus) if needs.gpus else 0.0
     count = np.maximum(np.maximum(count, for_gpus), max(1, needs.min_nodes))
+    if needs.pods:
+        sizes = zip(offers.vcpu.tolist(), offers.memory.tolist(), offers.gpus.tolist(), strict=True)
+        count = np.maximum(count, [nodes_for(needs.pods, *size) for size in sizes])
     fits = count <= (math.inf if needs.max_nodes is None else needs.max_nodes)
     price = np.round(np.where(fits, count * offers.cost, math.inf), 9)
     picked = []

@@ -143,7 +143,7 @@ def _mix(
     """Choose; a launch that does not meet the requirements is not made, and no move saves too little for nothing."""
     launch, banned = True, frozenset[tuple[int, int]]()
     mix = choose(cluster, classes, offers, config, policy, moves_left)
-    if mix.failures.keys() & {"vcpu", "memory_gib", "gpus", "min_nodes"}:
+    if mix.failures.keys() & {"vcpu", "memory_gib", "gpus", "min_nodes", "pods"}:
         launch = False
         mix = choose(cluster, classes, offers, config, policy, moves_left, launch=launch)
     for _ in range(_TRIES):

@@ -1,5 +1,6 @@
 """Actions with their reasons, numbers, preconditions and rejected alternatives."""
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from engines.builtin.spot_optimizer.offers import Offer, Offers
 from engines.facts import Cluster
 
 _HOURS = 1.0
+_ID_LENGTH = 255
 _PINNED = {
     "stateful": "its pods hold state that a move would lose",
     "do_not_disrupt": "the operator forbids any disruption",
@@ -78,13 +80,23 @@ def launched(setting: Setting, column: Column, count: int, chosen: frozenset[int
     """Return the action that launches `count` nodes which the requirements ask for and nobody runs."""
     offer = setting.offers.offers[column.offer]
     kind: ActionType = "move_to_spot" if offer.capacity_type == "spot" else "fall_back_to_on_demand"
-    numbers = {"nodes": float(count), "price_usd_per_hour": offer.price, "vcpu_per_node": offer.pool.vcpu}
+    numbers = {
+        "nodes": float(count),
+        "price_usd_per_hour": offer.price,
+        "expected_cost_usd_per_hour": offer.expected_cost,
+        "interruptions_per_hour": offer.hazard,
+        "vcpu_per_node": offer.pool.vcpu,
+    }
+    groups = [group.name for group in setting.cluster.requirements.pods]
+    pods = {name: number for name, number in zip(groups, column.pods, strict=False) if number}
+    numbers |= {f"pods_per_node_{name}": float(number) for name, number in pods.items()}
     reason = Reason(
         code="required", text="The requirements ask for more than the cluster's nodes offer.", numbers=numbers
     )
     rejections = setting.why_not.for_launch(column, chosen)
     saved = savings.launching(offer, count, setting.config)
-    return _action(setting, kind, (), target_of(offer, count), _risk(offer), saved, (reason,), rejections, offer=offer)
+    target = target_of(offer, count)
+    return _action(setting, kind, (), target, _risk(offer), saved, (reason,), rejections, offer=offer, pods=pods)
 
 
 def drained(setting: Setting, drain: Drain) -> Action:
@@ -142,16 +154,19 @@ def _action(
     *,
     offer: Offer | None = None,
     receiver: NodeState | None = None,
+    pods: dict[str, int] | None = None,
 ) -> Action:
     first = members[0].node.node_id if members else "launch"
+    holding = "".join(f":{name}={number}" for name, number in (pods or {}).items())
     place = f"{target.availability_zone}/{target.instance_type}/{target.capacity_type}" if target else "stay"
     undo = "" if kind == "hold" else _UNDO["consolidate" if receiver else "replace" if members else "launch"]
     return Action(
-        action_id=f"{kind}:{first}:{place}"[:255],
+        action_id=_short(f"{kind}:{first}:{place}{holding}"),
         type=kind,
         node_ids=tuple(state.node.node_id for state in members),
         receiving_node_ids=(receiver.node.node_id,) if receiver else (),
         target=target,
+        pods_per_node=pods or {},
         score=_score(kind, members, saved, risk, reasons),
         risk=risk,
         savings=saved,
@@ -163,6 +178,11 @@ def _action(
         rollback=undo,
         data_as_of=min([setting.data_as_of, *([offer.pool.data_as_of] if offer else [])]),
     )
+
+
+def _short(name: str) -> str:
+    """Return a name that fits an id, still unique when it had to be cut."""
+    return name if len(name) <= _ID_LENGTH else f"{name[: _ID_LENGTH - 17]}#{zlib.crc32(name.encode()):016x}"
 
 
 def _score(

@@ -8,7 +8,7 @@ that doing nothing is always feasible and no solution makes anything worse; slac
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
@@ -36,17 +36,19 @@ _PENALTY_USD = {
     "min_on_demand_share": 500.0,
     "min_pools": 500.0,
     "budget_usd_per_hour": 100.0,
+    "pods": 1_000.0,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """low <= coefficients · values <= high, named after the field it stands for."""
+    """low <= coefficients · values <= high, named after the field it stands for, and the part of it that is meant."""
 
     name: str
     coefficients: dict[int, float]
     low: float
     high: float
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +110,16 @@ def choose(
         _add_limit(programme, columns, row)
     _spread(programme, columns, cluster, config)
     values, objective = _solve(programme, columns)
-    failures = {name: float(values[i]) for name, i in programme.slacks.items() if values[i] > _SOLVED}
+    failures: dict[str, float] = defaultdict(float)
+    for name, i in programme.slacks.items():
+        if values[i] > _SOLVED:
+            failures[name.split("/")[0]] += float(values[i])
     counts = tuple(round(float(v)) for v in values[: len(columns)])
     for column, count in zip(columns, counts, strict=True):
         if column.stays and count and column.objective >= FORCED_STAY_USD:
             failures[classes[column.of_class].one.force or "forced"] = float(count)
-    helped = tuple(n for n, i in programme.slacks.items() if values[i] < programme.upper[i] - _SOLVED)
-    return Mix(columns, counts, failures, helped, objective, programme.shares)
+    helped = tuple(n.split("/")[0] for n, i in programme.slacks.items() if values[i] < programme.upper[i] - _SOLVED)
+    return Mix(columns, counts, dict(failures), helped, objective, programme.shares)
 
 
 def _assign(programme: _Programme, columns: tuple[Column, ...], classes: int) -> None:
@@ -141,6 +146,12 @@ def _limits(cluster: Cluster, columns: tuple[Column, ...], moves_left: int) -> l
         over("min_nodes", [1.0] * len(columns), low=needs.min_nodes),
         over("min_on_demand_share", [((not c.spot) - share) * c.vcpu for c in columns], low=0.0),
     ]
+    rows += [
+        replace(
+            over("pods", [float(c.pods[g]) if c.pods else 0.0 for c in columns], low=group.replicas), part=group.name
+        )
+        for g, group in enumerate(needs.pods)
+    ]
     if limits.deadline is not None:
         rows.append(over("deadline", [float(c.moves) for c in columns], high=moves_left))
     if needs.max_nodes is not None:
@@ -162,7 +173,7 @@ def _add_limit(programme: _Programme, columns: tuple[Column, ...], row: Row) -> 
         programme.rows.append(row)
         return
     slack = programme.variable(_PENALTY_USD[row.name], missing)
-    programme.slacks[row.name] = slack
+    programme.slacks[f"{row.name}/{row.part}" if row.part else row.name] = slack
     sign = 1.0 if row.low > now else -1.0
     programme.rows.append(Row(row.name, {**row.coefficients, slack: sign}, row.low, row.high))
 
