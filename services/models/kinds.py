@@ -140,22 +140,20 @@ def _histogram(estimator: Any, width: int) -> Checked:
     if type(stages) is not list or not stages or any(type(stage) is not list or len(stage) != 1 for stage in stages):
         raise ValueError("histogram boosting here has one tree per stage")
     categorical = np.asarray(estimator._bin_mapper.is_categorical_)
-    if categorical.shape != (width,) or categorical.dtype.kind not in "bu":
-        raise ValueError("histogram boosting does not say which of its features are categories")
+    if categorical.shape != (width,) or categorical.any() or vars(estimator).get("_preprocessor") is not None:
+        raise ValueError("features here are numbers, not categories")
     splits: list[Split] = []
     for (tree,) in stages:
         if type(tree) is not TreePredictor:
             raise ValueError("a member is not a fitted tree")
-        check_predictor(tree, width, categorical.astype(bool))
+        check_predictor(tree, width)
         inner = tree.nodes[tree.nodes["is_leaf"] == 0]
         splits += zip(inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True)
     baseline = vars(estimator).get("_baseline_prediction")
     if type(baseline) is not np.ndarray or baseline.dtype != np.float64 or baseline.size != 1:
         raise ValueError("the baseline is not one number")
     estimator.verbose = 0
-    plain = not categorical.any() and vars(estimator).get("_preprocessor") is None
-    obstacle = "" if plain else "histogram boosting over categories is not compiled"
-    return Checked(estimator, len(stages), tuple(splits), "float64", lambda: _import(estimator), "identity", obstacle)
+    return Checked(estimator, len(stages), tuple(splits), "float64", lambda: _import(estimator))
 
 
 def _forest_of(estimator: Any) -> Any:

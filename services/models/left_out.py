@@ -15,7 +15,10 @@ LAMBDA = (
     "is code of the author's own",
     "Replace it by NumPy's log1p, expm1, sqrt, log or exp, or do that step before the features.",
 )
-PARTIAL = ("is a function with arguments bound to it", "Give the function itself, without arguments.")
+PARTIAL = (
+    "is a function with arguments bound to it (histogram boosting over categories keeps one)",
+    "Give the function itself, without arguments, and histogram boosting numbers instead of categories.",
+)
 RANKER = ("ranks, and neither gives a probability nor a price", "Upload a classifier or a regressor.")
 OUTLIERS = ("finds outliers, and neither gives a probability nor a price", "Upload a classifier or a regressor.")
 CHAIN = ("gives several outputs", "Upload one model for each output.")

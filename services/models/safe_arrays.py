@@ -12,7 +12,7 @@ import numpy as np
 
 CODE = re.compile(r"[biufSUOV]\d{1,8}|b1|\?")
 MAX_ITEMS = 2**31
-MAX_DIMENSIONS = 4
+MAX_DIMENSIONS = 8
 CHUNK = 1024**2
 
 Array = np.ndarray[Any, Any]

@@ -228,7 +228,7 @@ def _new(kind: Any, arguments: object) -> Any:
     """An empty instance of a permitted class; only a named tuple takes its values at once."""
     if not isinstance(kind, type) or type(arguments) is not tuple:
         raise RefusedPickle(_named(kind), NOT_SO)
-    if kind is not ArrayWrapper and kind not in safe_types.BUILDABLE - {safe_types.Inert, Tree, np.ndarray}:
+    if kind is not ArrayWrapper and kind not in safe_types.BUILDABLE - {Tree, np.ndarray}:
         raise RefusedPickle(_named(kind), NOT_SO)
     if issubclass(kind, tuple):
         if len(arguments) != len(kind._fields):  # type: ignore[attr-defined]

@@ -40,8 +40,8 @@ def check_tree_state(tree: Any, state: object) -> None:
         raise ValueError("a tree has a value that is no number")
 
 
-def check_predictor(predictor: Any, n_features: int, categorical: NDArray[np.bool_]) -> None:
-    """One tree of histogram boosting; `categorical[n_features]` says which features are categories."""
+def check_predictor(predictor: Any, n_features: int) -> None:
+    """The nodes of one tree of histogram boosting."""
     nodes = vars(predictor).get("nodes")
     if not _is_array(nodes, 1) or nodes.dtype.names is None or "feature_idx" not in nodes.dtype.names:
         raise ValueError("a tree's nodes are not an array of nodes")
@@ -50,20 +50,10 @@ def check_predictor(predictor: Any, n_features: int, categorical: NDArray[np.boo
     leaf = nodes["is_leaf"] != 0
     _check_links(nodes["left"].astype(np.int64), nodes["right"].astype(np.int64), ~leaf)
     _check_splits(nodes["feature_idx"][~leaf], nodes["num_threshold"][~leaf], n_features)
-    _check_sets(predictor, nodes[(nodes["is_categorical"] != 0) & ~leaf], categorical)
+    if nodes["is_categorical"].any():
+        raise ValueError("a tree splits by categories, and features here are numbers")
     if not np.isfinite(nodes["value"][leaf]).all():
         raise ValueError("a tree has a value that is no number")
-
-
-def _check_sets(predictor: Any, nodes: Array, categorical: NDArray[np.bool_]) -> None:
-    """Splits by categories: each has a set of 256 bits, and its feature is one of categories."""
-    if not len(nodes):
-        return
-    sets = vars(predictor).get("raw_left_cat_bitsets")
-    if not _is_array(sets, 2) or sets.dtype != np.uint32 or sets.shape[1] != 8:
-        raise ValueError("a tree's sets of categories have another form than scikit-learn's")
-    if np.any(nodes["bitset_idx"] >= len(sets)) or not categorical[nodes["feature_idx"]].all():
-        raise ValueError("a tree splits by categories that it does not have")
 
 
 def _check_links(left: Indices, right: Indices, inner: NDArray[np.bool_]) -> None:
