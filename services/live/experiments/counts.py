@@ -16,32 +16,28 @@ MOST_PROCESSES = 1000
 # Times fall into classes whose bounds grow by 5 %, from a microsecond on: a percentile is at most that much too high.
 SHORTEST_S = 1e-6
 GROWTH = math.log(1.05)
-NAMES = ("served", "fell_back", "errors", "shadow", "ticked", "dropped")
+NAMES = ("calls", "errors", "served", "fell_back", "shadow", "ticked", "dropped")
 
 
 @dataclass
 class ArmCounts:
     """One arm's figures; all of them only grow.
 
-    `served`: rows that it answered for; `fell_back`: rows that the control answered in its place, as it failed or was
-    not loaded yet; `errors`: times that it was asked and failed; `shadow`: rows scored of which nobody was told;
-    `ticked`: rows of live ticks; `dropped`: rows that its shadow had no time for. `times` counts how long its calls
-    took, by class.
+    `calls`: times that it was asked, `errors`: those of them that failed; `served`: rows that it answered requests for;
+    `fell_back`: rows that the control answered in its place, as it failed or was not loaded yet; `shadow`: rows of
+    requests and ticks scored of which nobody was told; `ticked`: rows of live ticks that it answered for; `dropped`:
+    rows that its shadow had no time for. `times` counts how long its calls for single requests took, by class.
     """
 
+    calls: int = 0
+    errors: int = 0
     served: int = 0
     fell_back: int = 0
-    errors: int = 0
     shadow: int = 0
     ticked: int = 0
     dropped: int = 0
     times: Counter[int] = field(default_factory=Counter)
     last_error: str = ""
-
-    @property
-    def calls(self) -> int:
-        """How often it was asked, whether or not it answered."""
-        return sum(self.times.values()) + self.errors
 
     def took(self, seconds: float) -> None:
         """One call that ended well."""
@@ -91,13 +87,12 @@ class Tally:
     def add(
         self, experiment_id: str, arm: str, *, seconds: float | None = None, error: str = "", **numbers: int
     ) -> None:
-        """Add to an arm's figures: a call that took `seconds`, one that ended in `error`, and any of `NAMES`."""
+        """Add to an arm's figures: a request's call that took `seconds`, the last `error`, and any of `NAMES`."""
         with self._lock:
             counts = self._counts[experiment_id][arm]
             if seconds is not None:
                 counts.took(seconds)
             if error:
-                counts.errors += 1
                 counts.last_error = error[:400]
             for name, number in numbers.items():
                 setattr(counts, name, getattr(counts, name) + number)
