@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from gapfill.frames import INSTANCE_TYPES, INSTANT, ON_DEMAND, PREDICTIONS, PRICES
+from gapfill.frames import INSTANCE_TYPES, INSTANT, ON_DEMAND, PREDICTIONS, PRICES, SERVED
 from gapfill.ledger_tables import LedgerTables
 from gapfill.scope import PLACES, Scope, with_places
 from gapfill.tables import Table
@@ -222,8 +222,7 @@ class History:
         origin: str | None = None,
     ) -> pl.DataFrame:
         """Predictions with `as_of` in [start, end), by model, pool and time (`frames.PREDICTIONS`); served ones too."""
-        own = self._predictions.scan().filter(scope.predicate()).select(*PREDICTIONS)
-        rows = pl.concat([own, self.ledger.served(scope).select(*PREDICTIONS)])
+        rows = self.scan_predictions(scope)
         if start is not None:
             rows = rows.filter(pl.col("as_of") >= start)
         if end is not None:
@@ -233,6 +232,12 @@ class History:
         if origin is not None:
             rows = rows.filter(pl.col("origin") == origin)
         return rows.select(*PREDICTIONS).sort("model_id", "pool_id", "as_of", "origin").collect()
+
+    def scan_predictions(self, scope: Scope = _ANY) -> pl.LazyFrame:
+        """Predictions of every origin (`frames.SERVED`; "" and 1 where it does not apply), unordered, not read yet."""
+        alone = {"experiment": pl.lit(""), "arm": pl.lit(""), "count": pl.lit(1, pl.Int64), "batch": pl.lit("")}
+        own = self._predictions.scan().filter(scope.predicate()).with_columns(**alone).select(*SERVED)
+        return pl.concat([own, self.ledger.served(scope)])
 
     # Care
 
