@@ -1,20 +1,29 @@
-"""Which constraints cannot all hold: each failing limit with those whose relaxation alone would help it."""
+"""Which constraints cannot all hold: for each failing limit, a set that conflicts, of which none can be left out.
+
+The set is found by deletion (Chinneck and Dravnieks 1991, "Locating minimal infeasible constraint sets in linear
+programs"): one constraint after the other is taken away for good if the failure stays without it.
+"""
 
 from collections.abc import Callable, Mapping
 
 from engines.actions import Conflict
 from engines.facts import Cluster, Constraints, Requirements
 
-_CONSTRAINTS = tuple(name for name in Constraints.model_fields if name not in ("min_savings_percent",))
-_REQUIREMENTS = ("architecture", "max_nodes", "min_node_vcpu", "min_node_memory_gib")
-# Each relaxation is one more decision: above this many nodes that would take seconds.
+_FREE: dict[str, Constraints | Requirements] = {
+    "constraints": Constraints(cross_region_allowed=True, max_concurrent_disruptions=1_000_000),
+    "requirements": Requirements(),
+}
+# These only ask that a voluntary action be worth it; a failing limit overrides them.
+_NEVER_IN_THE_WAY = ("min_savings_percent", "min_savings_usd_per_hour")
+# Each look is one more decision: above this many nodes a conflict would take seconds.
 _MOST_NODES = 300
+_MOST_LOOKS = 40
 
 
 def conflicts_of(
     cluster: Cluster, failures: Mapping[str, float], failures_of: Callable[[Cluster], Mapping[str, float]]
 ) -> tuple[Conflict, ...]:
-    """Return one conflict per failing limit; `failures_of` decides for a cluster with one constraint relaxed."""
+    """Return one conflict per failing limit, each minimal; `failures_of` decides for a cluster that asks for less."""
     if not failures:
         return ()
     if len(cluster.nodes) > _MOST_NODES:
@@ -23,32 +32,62 @@ def conflicts_of(
             Conflict(constraints=(name,), detail=f"{name} is missed by {missing:g}; {unsought}.")
             for name, missing in failures.items()
         )
-    partners: dict[str, list[str]] = {name: [] for name in failures}
-    for name, relaxed in _relaxations(cluster):
-        left = failures_of(relaxed)
-        for failing, missing in failures.items():
-            if name != failing and left.get(failing, 0.0) < missing / 2:
-                partners[failing].append(name)
-    return tuple(_conflict(name, failures[name], partners[name]) for name in failures)
+    looks = _Looks(failures_of)
+    found: dict[frozenset[str], Conflict] = {}
+    for name, missing in failures.items():
+        partners = _minimal(cluster, name, failures, looks)
+        found.setdefault(frozenset((name, *partners)), _conflict(name, missing, partners))
+    return tuple(found.values())
 
 
-def _relaxations(cluster: Cluster) -> list[tuple[str, Cluster]]:
-    found = []
-    for part, names, free in (
-        ("constraints", _CONSTRAINTS, Constraints(cross_region_allowed=True, max_concurrent_disruptions=1_000_000)),
-        ("requirements", _REQUIREMENTS, Requirements()),
-    ):
-        mine = getattr(cluster, part)
-        for name in names:
-            value = getattr(free, name)
-            if getattr(mine, name) != value:
-                found.append((name, cluster.model_copy(update={part: mine.model_copy(update={name: value})})))
-    return found
+class _Looks:
+    """Decisions with less asked for, so many and no more."""
+
+    def __init__(self, failures_of: Callable[[Cluster], Mapping[str, float]]) -> None:
+        self._failures_of = failures_of
+        self._left = _MOST_LOOKS
+
+    def fails(self, cluster: Cluster) -> bool:
+        """Whether a limit fails; False, so that what is taken away is put back, once there are no looks left."""
+        if self._left <= 0:
+            return False
+        self._left -= 1
+        return bool(self._failures_of(cluster))
 
 
-def _conflict(failing: str, missing: float, partners: list[str]) -> Conflict:
+def _minimal(cluster: Cluster, failing: str, failures: Mapping[str, float], looks: _Looks) -> tuple[str, ...]:
+    """Return what conflicts with `failing`: with all of it there is a failure, without any one there is none."""
+    kept = []
+    others = [name for name in in_force(cluster) if name != failing and name not in _NEVER_IN_THE_WAY]
+    for name in sorted(others, key=lambda name: name not in failures):
+        without = freed(cluster, name)
+        if looks.fails(without):
+            cluster = without
+        else:
+            kept.append(name)
+    return tuple(kept)
+
+
+def in_force(cluster: Cluster) -> list[str]:
+    """Return the names of the requirements and constraints that ask for anything."""
+    return [
+        name
+        for part, free in _FREE.items()
+        for name in type(free).model_fields
+        if getattr(getattr(cluster, part), name) != getattr(free, name)
+    ]
+
+
+def freed(cluster: Cluster, name: str) -> Cluster:
+    """Return the cluster without this requirement or constraint."""
+    part = "constraints" if name in Constraints.model_fields else "requirements"
+    changed = getattr(cluster, part).model_copy(update={name: getattr(_FREE[part], name)})
+    return cluster.model_copy(update={part: changed})
+
+
+def _conflict(failing: str, missing: float, partners: tuple[str, ...]) -> Conflict:
     if partners:
-        detail = f"{failing} is missed by {missing:g}; relaxing any one of {', '.join(partners)} would help."
+        detail = f"{failing} is missed by {missing:g}; without any one of {', '.join(partners)} it need not be."
     else:
-        detail = f"{failing} is missed by {missing:g}, and no single relaxation helps: what is offered does not do."
+        detail = f"{failing} is missed by {missing:g}, whatever else is given up: what is offered does not do."
     return Conflict(constraints=(failing, *partners), detail=detail)

@@ -211,8 +211,14 @@ def _bound_share(
     """Keep each group under `share` of the spot nodes, rounded up; one that is over it may not grow.
 
     With too few groups for that the nodes are spread evenly: what cannot be spread is not bought on demand instead.
+    A group where every node would cost more than on demand does not count.
     """
-    share = programme.shares[name] = max(share, 1 / len(groups))
+    instead: dict[int, float] = {-1: math.inf}
+    for column in columns:
+        if not column.spot and column.of_class >= 0:
+            instead[column.of_class] = min(column.objective, instead.get(column.of_class, math.inf))
+    worth = sum(any(columns[i].objective <= instead.get(columns[i].of_class, math.inf) for i in g) for g in groups)
+    share = programme.shares[name] = max(share, 1 / max(1, worth))
     if share >= 1:
         return
     running = sum(columns[i].upper for members in groups for i in members if columns[i].stays)
