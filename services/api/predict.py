@@ -15,8 +15,8 @@ from services.api.asking import PREFIX, InHouse, Instant, PlaceName
 from services.api.gate import needs
 from services.api.stream import prediction_rows
 from services.errors import DataStale, RequestInvalid
-from services.live.inference import Ask
 from services.live.past import in_usd, predictions_with_actuals
+from services.live.predicted import Ask
 
 MOST_ROWS = 50_000
 router = APIRouter(prefix=PREFIX, tags=["predictions"])

@@ -1,74 +1,85 @@
 """Answering a prediction request from memory: feature rows of the board, what the request overrides, one scorer."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gapfill.features.request import apply_request, now_observed
-from gapfill.pools import LINUX, Pool
-from services.errors import DataStale, PoolUnknown, RequestInvalid, Unavailable
+from gapfill.pools import Pool
+from services.errors import DataStale, PoolUnknown, RequestInvalid
 from services.live.board import FeatureBlock, FeatureBoard
+from services.live.experiments.answering import Part, Rows, answer_soon
+from services.live.experiments.arms import Arms
+from services.live.experiments.shadow import Shadow, Shown
+from services.live.experiments.trial import Trial
 from services.live.facts import Places
+from services.live.predicted import Ask, alone, answer_of
 from services.models.awaiting import lend_soon
 from services.models.held import Lent
-from services.models.predictor import Scored, predict, predict_soon
-from services.models.scorer import Matrix, Vector
+from services.models.predictor import predict_soon
 from services.models.slots import Slots
 from services.models.version import Task
 
 TASK: Task = "spot_interruption"
-Rows = tuple[tuple[str, ...], Matrix, NDArray[np.bool_], Vector]
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What is asked; None means: as it is now (price), a launch now (launch_time), any zone, the active model."""
-
-    instance_type: str
-    region: str
-    spot_price: float | None = None
-    launch_time: datetime | None = None
-    availability_zone: str | None = None
-    product_description: str = LINUX
-    horizon_hours: int | None = None
-    model_id: str | None = None
-    include_features: bool = False
 
 
 class Inference:
     """Answers `Ask`s. Does no I/O except to load a version that is not active."""
 
-    def __init__(self, board: FeatureBoard, slots: Slots, max_age_s: float) -> None:
+    def __init__(
+        self,
+        board: FeatureBoard,
+        slots: Slots,
+        max_age_s: float,
+        arms: Arms | None = None,
+        shadow: Shadow | None = None,
+    ) -> None:
+        """With `arms` requests that name no model take part in experiments; `shadow` scores them once more."""
         self._board = board
         self._slots = slots
         self._max_age_s = max_age_s
-
-    def interruption(self, ask: Ask, now: datetime | None = None) -> dict[str, Any]:
-        """The highest interruption probability over the zones asked for, and each zone's under `pools`.
-
-        Raises `NoActiveModel`, `ModelNotFound`, `PoolUnknown`, `DataStale`, `RequestInvalid`, `FeatureRequestInvalid`.
-        """
-        at = now or datetime.now(UTC)
-        loan = self._slots.lend(TASK) if ask.model_id is None else self._slots.lend_version(ask.model_id)
-        with loan as lent:
-            block, places, rows = self._rows(ask, lent, at)
-            scored = predict(lent.scorer, lent.version, *rows)
-        return _answer(ask, lent, block, places, scored, at)
+        self._arms = arms
+        self._shadow = shadow
 
     async def answer(self, ask: Ask, now: datetime | None = None) -> dict[str, Any]:
-        """`interruption` on the event loop: a model that is scored in another process is awaited.
+        """The highest interruption probability over the zones asked for, and each zone's under `pools`.
 
-        Raises `ModelUnavailable` too.
+        On the event loop: a model that is scored in another process is awaited. Raises `NoActiveModel`,
+        `ModelNotFound`, `ModelUnavailable`, `PoolUnknown`, `DataStale`, `RequestInvalid`, `FeatureRequestInvalid`.
         """
         at = now or datetime.now(UTC)
         loan = self._slots.lend(TASK) if ask.model_id is None else await lend_soon(self._slots, ask.model_id)
         with loan as lent:
             block, places, rows = self._rows(ask, lent, at)
-            scored = await predict_soon(lent.scorer, lent.version, *rows)
-        return _answer(ask, lent, block, places, scored, at)
+            trial = self._trial(ask, lent)
+            if trial is None or self._arms is None:
+                parts = [alone(lent, await predict_soon(lent.scorer, lent.version, *rows))]
+            else:
+                pool_ids = [block.pool_ids[place] for place in places]
+                parts = await answer_soon(trial, self._arms.tally, lent, pool_ids, rows)
+        return self._told(ask, trial, block, places, rows, parts, at)
+
+    def _trial(self, ask: Ask, lent: Lent) -> Trial | None:
+        """The experiment that the request takes part in: one that names a model stands outside."""
+        return self._arms.trial(TASK, lent.version.model_id) if self._arms and ask.model_id is None else None
+
+    def _told(
+        self,
+        ask: Ask,
+        trial: Trial | None,
+        block: FeatureBlock,
+        places: Places,
+        rows: Rows,
+        parts: list[Part],
+        at: datetime,
+    ) -> dict[str, Any]:
+        """The answer; a shadow is shown what it was about."""
+        told = answer_of(ask, parts, block, places, at)
+        if trial is not None and trial.in_shadow and self._shadow is not None:
+            pool_ids = tuple(block.pool_ids[place] for place in places)
+            self._shadow.show(Shown(trial, pool_ids, rows, at, told["target_at"]))
+        return told
 
     def _rows(self, ask: Ask, lent: Lent, at: datetime) -> tuple[FeatureBlock, Places, Rows]:
         """The rows of the pools asked for, as `predict` takes them."""
@@ -114,65 +125,3 @@ def _check(ask: Ask, lent: Lent) -> None:
             f"{version.model_id} predicts {version.horizon_hours} h ahead, not {ask.horizon_hours} h.",
             f"Leave it out, or send {version.horizon_hours}.",
         )
-
-
-def _answer(ask: Ask, lent: Lent, block: FeatureBlock, places: Places, scored: Scored, at: datetime) -> dict[str, Any]:
-    version = lent.version
-    if np.isnan(scored.values).all():
-        missing = [name for name, value in zip(version.features, scored.matrix[0], strict=True) if np.isnan(value)]
-        raise Unavailable("prediction", f"not known for this pool, and the model needs it: {', '.join(missing)}")
-    column = {name: i for i, name in enumerate(block.names)}
-    pools: list[dict[str, Any]] = []
-    for row, place in enumerate(places):
-        pool = Pool.parse(block.pool_ids[place])
-        values = block.matrix[place]
-        pools.append(
-            {
-                "pool_id": pool.pool_id,
-                "availability_zone": pool.zone,
-                "interruption_probability": _number(scored.values[row]),
-                "confidence": float(scored.confidence.total[row]),
-                "confidence_parts": _parts(scored, row),
-                "spot_price": ask.spot_price if ask.spot_price is not None else _number(values[column["price"]]),
-                "on_demand_price": _number(values[column["on_demand_price"]]),
-                "data_as_of": datetime.fromtimestamp(float(block.known_at[place]), UTC),
-                "observed_at": datetime.fromtimestamp(float(block.observed_at[place]), UTC),
-                "imputed_features": scored.imputed_names(row, version.features),
-                **({"features": _features(scored, row, version.features)} if ask.include_features else {}),
-            }
-        )
-    worst = pools[int(np.nanargmax(scored.values))]
-    start = max(at, ask.launch_time) if ask.launch_time else at
-    return {
-        **worst,
-        "region": ask.region,
-        "instance_type": ask.instance_type,
-        "product_description": ask.product_description,
-        "model_id": version.model_id,
-        "generation": lent.generation,
-        "horizon_hours": version.horizon_hours,
-        "as_of": at,
-        "target_at": start + timedelta(hours=version.horizon_hours),
-        "seq": block.seq,
-        "data_age_seconds": round(at.timestamp() - worst["data_as_of"].timestamp(), 3),
-        "market_id": block.market_id,
-        "simulated": block.simulated,
-        "pools": pools,
-    }
-
-
-def _parts(scored: Scored, row: int) -> dict[str, float | None]:
-    parts = scored.confidence
-    return {
-        "observed": float(parts.observed[row]),
-        "fresh": float(parts.fresh[row]),
-        "familiar": float(parts.familiar[row]) if parts.familiar is not None else None,
-    }
-
-
-def _features(scored: Scored, row: int, names: tuple[str, ...]) -> dict[str, float | None]:
-    return {name: _number(value) for name, value in zip(names, scored.matrix[row], strict=True)}
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
