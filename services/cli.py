@@ -13,6 +13,7 @@ from engines.catalogue import Catalogue
 from engines.command import app as engine_app
 from engines.confined_engine import EngineLimits
 from engines.errors import EnginesError
+from engines.replay.comparing import Progress
 from engines.replay.errors import ReplayError
 from engines.replay.report import as_markdown, as_values
 from gapfill.errors import GapFillError
@@ -77,15 +78,17 @@ def replay(
     window = [at and at.replace(tzinfo=UTC) for at in (start, end)]
     settings = Settings.load()
     catalogue = Catalogue(settings.engine_dir, EngineLimits(decide_s=settings.engine_timeout_s))
-    found = []
-    for one in replay_files(
-        files, catalogue, engine or ["spot_optimizer_v1"], start=window[0], end=window[1], draws=draws
-    ):
-        found.append(one)
-        print(f"{one.world.name}, {one.interruption_node_hours:g} node-hours: done", file=sys.stderr, flush=True)
+    progress = Progress(told=_tell)
+    asked = engine or ["spot_optimizer_v1"]
+    found = list(replay_files(files, catalogue, asked, start=window[0], end=window[1], draws=draws, progress=progress))
+    print(file=sys.stderr)
     print(as_markdown(found))
     if out is not None:
         out.write_text(json.dumps(as_values(found), indent=1))
+
+
+def _tell(progress: Progress) -> None:
+    print(f"\r{progress.done} of {progress.total} plays", end="", file=sys.stderr, flush=True)
 
 
 @keys_app.command("create")
