@@ -4,6 +4,7 @@ Only operators of ONNX itself and of its machine-learning set; no data beside th
 file's metadata may name the features (`features`, a JSON list).
 """
 
+import io
 import json
 import math
 from collections.abc import Iterator
@@ -13,12 +14,14 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from services.models.onnx_trees import check_trees
 from services.models.refusal import Refusal
 from services.models.uploaded import Gives, Uploaded
 
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 LOOPS = {"Loop", "Scan"}
 MAX_BYTES = 512 * 1024**2
+CHUNK = 1024**2
 MAX_NODES = 20_000
 MAX_NESTING = 8
 MAX_ITEMS = 100_000_000  # of one tensor
@@ -26,16 +29,16 @@ MAX_FEATURES = 10_000
 EXPORT_AGAIN = "Export the model with the operators of ONNX alone, its data inside the file, and without loops."
 
 TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64}
-TREES = {"TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"}
 
 Matrix = np.ndarray[Any, Any]
 
 
 def read_onnx(file: IO[bytes]) -> Uploaded:
     """The model in `file`; raises `Refusal`, or ValueError for a broken file."""
-    data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
+    if file.seek(0, io.SEEK_END) > MAX_BYTES:
         raise _refused(f"it has more than {MAX_BYTES // 1024**2} MiB")
+    file.seek(0)
+    data = file.read()
     try:
         model = onnx.ModelProto.FromString(data)
     except MemoryError:
@@ -45,6 +48,16 @@ def read_onnx(file: IO[bytes]) -> Uploaded:
     check_model(model)
     session = _session(data)
     return _uploaded(session, model)
+
+
+def _read(file: IO[bytes]) -> bytes:
+    """All of it, by parts: one read of the most that may come would take that much memory at once."""
+    data = bytearray()
+    while part := file.read(CHUNK):
+        data += part
+        if len(data) > MAX_BYTES:
+            raise _refused(f"it has more than {MAX_BYTES // 1024**2} MiB")
+    return bytes(data)
 
 
 def check_model(model: Any) -> None:
@@ -65,8 +78,9 @@ def check_model(model: Any) -> None:
             raise _refused("it has sparse data")
         for tensor in _tensors(graph):
             _check_tensor(tensor)
+        widths = {value.name: _second_size(value) for value in graph.input}
         for node in graph.node:
-            _check_node(node)
+            _check_node(node, widths)
 
 
 def _graphs(root: Any) -> Iterator[tuple[Any, int]]:
@@ -95,42 +109,22 @@ def _check_tensor(tensor: Any) -> None:
         raise _refused(f"it has a tensor of more than {MAX_ITEMS:,} items")
 
 
-def _check_node(node: Any) -> None:
+def _second_size(value: Any) -> int:
+    """Columns of a graph's input, or as many as any may have."""
+    sizes = value.type.tensor_type.shape.dim
+    return sizes[1].dim_value if len(sizes) == 2 and sizes[1].dim_value else MAX_FEATURES
+
+
+def _check_node(node: Any, widths: dict[str, int]) -> None:
     if node.domain not in DOMAINS:
         raise _refused(f"it uses {node.op_type} of {node.domain!r}")
     if node.op_type in LOOPS:
         raise _refused(f"it has a {node.op_type}, which may never end")
-    if node.op_type in TREES:
-        _check_trees(node)
-
-
-def _check_trees(node: Any) -> None:
-    """ONNX Runtime walks trees by these; each child must come once at most, so that a walk ends."""
-    lists = {attribute.name: list(attribute.ints) for attribute in node.attribute if len(attribute.ints)}
-    if node.op_type == "TreeEnsemble":
-        _check_children(lists.get("nodes_trueleafs", []), lists.get("nodes_truenodeids", []))
-        return
-    trees, ids = lists.get("nodes_treeids", []), lists.get("nodes_nodeids", [])
-    yes, no = lists.get("nodes_truenodeids", []), lists.get("nodes_falsenodeids", [])
-    modes = next((list(a.strings) for a in node.attribute if a.name == "nodes_modes"), [])
-    if not len(trees) == len(ids) == len(yes) == len(no) == len(modes):
-        raise _refused("its trees have lists of different sizes")
-    known = set(zip(trees, ids, strict=True))
-    met: set[tuple[int, int]] = set()
-    for tree, left, right, mode in zip(trees, yes, no, modes, strict=True):
-        if mode == b"LEAF":
-            continue
-        for child in {(tree, left), (tree, right)}:
-            if child not in known or child in met:
-                raise _refused("its trees have a child outside their nodes or with two parents")
-            met.add(child)
-    if len(known) != len(ids) or len(known) != len(met) + len(set(trees)):
-        raise _refused("its trees have a node with two parents, or without one")
-
-
-def _check_children(leaves: list[int], children: list[int]) -> None:
-    if len(leaves) != len(children) or any(child < 0 for child in children):
-        raise _refused("its trees have lists of different sizes")
+    if node.op_type.startswith("TreeEnsemble"):
+        try:
+            check_trees(node, widths.get(node.input[0], MAX_FEATURES))
+        except ValueError as error:
+            raise _refused(str(error)) from error
 
 
 def _session(data: bytes) -> Any:
