@@ -65,6 +65,7 @@ SERVED = pl.Schema(
         "experiment": pl.String(),  # "" outside experiments
         "arm": pl.String(),
         "count": pl.Int64(),
+        "what_if": pl.Boolean(),  # asked for a price that the pool does not have: no figure is drawn from it
         "batch": pl.String(),  # which batch of the spool it came with, "" for what did not come by the spool
     }
 )

@@ -21,6 +21,14 @@ PREDICTION_ROWS = pl.Schema({**PREDICTIONS, **PLACES, **_INGESTED})
 
 _PREDICTION_KEY = ["model_id", "pool_id", "as_of", "origin"]
 _ANY = Scope()
+# What a prediction that nobody asked for says of the columns of one that somebody did.
+_ALONE = {
+    "experiment": pl.lit(""),
+    "arm": pl.lit(""),
+    "count": pl.lit(1, pl.Int64),
+    "what_if": pl.lit(value=False),
+    "batch": pl.lit(""),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +242,8 @@ class History:
         return rows.select(*PREDICTIONS).sort("model_id", "pool_id", "as_of", "origin").collect()
 
     def scan_predictions(self, scope: Scope = _ANY) -> pl.LazyFrame:
-        """Predictions of every origin (`frames.SERVED`; "" and 1 where it does not apply), unordered, not read yet."""
-        alone = {"experiment": pl.lit(""), "arm": pl.lit(""), "count": pl.lit(1, pl.Int64), "batch": pl.lit("")}
-        own = self._predictions.scan().filter(scope.predicate()).with_columns(**alone).select(*SERVED)
+        """Predictions of every origin (`frames.SERVED`), unordered, not read yet."""
+        own = self._predictions.scan().filter(scope.predicate()).with_columns(**_ALONE).select(*SERVED)
         return pl.concat([own, self.ledger.served(scope)])
 
     # Care

@@ -108,7 +108,7 @@ def _joined(rows: pl.DataFrame, known: pl.DataFrame, now: datetime) -> pl.DataFr
     status = pl.when(pl.col("target_at") > now).then(pl.lit(AWAITING)).otherwise(pl.col("status").fill_null(AWAITING))
     told = joined.with_columns(status.alias("status"))
     hidden = pl.col("status").is_in([AWAITING, UNKNOWN])
-    counts = ~hidden & pl.col("counts").fill_null(value=False)
+    counts = ~hidden & ~pl.col("what_if") & pl.col("counts").fill_null(value=False)
     told = told.with_columns(
         pl.when(~hidden).then(pl.col("actual")).alias("outcome"),
         counts.alias("counts"),

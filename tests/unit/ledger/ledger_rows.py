@@ -34,7 +34,7 @@ def predictions(*rows: tuple[object, ...]) -> pl.DataFrame:
 
 def served(*rows: tuple[object, ...], batch: str = "b1", experiment: str = "", arm: str = "") -> pl.DataFrame:
     """`frames.SERVED`; each of `rows` is one of `made` and a count."""
-    told = [(*row[:-1], experiment, arm, row[-1], batch) for row in rows]
+    told = [(*row[:-1], experiment, arm, row[-1], False, batch) for row in rows]
     return pl.DataFrame(told, schema=SERVED, orient="row")
 
 
