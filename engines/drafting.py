@@ -6,7 +6,6 @@ requirements, writes down what bound each alternative that was tried, and comple
 
 import math
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -16,14 +15,13 @@ from engines.actions import (
     ClusterDecision,
     Conflict,
     Reason,
-    RejectedAlternative,
-    Risk,
     Savings,
     Target,
 )
+from engines.drafted import Rejected, Step, risk_of, target_of, total, type_of
 from engines.exchange import DecisionInput, DecisionOutput
 from engines.facts import CapacityType, Cluster, Node, PoolFacts
-from engines.limits import Totals, move_type, over_limits, priced, unfit, unwanted
+from engines.limits import Totals, over_limits, priced, unfit, unwanted
 from engines.planning import plan_for
 
 Place = tuple[str, str, str]
@@ -36,17 +34,6 @@ PINNED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One thing that is done: these nodes (or none, for a launch) go to a pool."""
-
-    nodes: tuple[Node, ...]
-    target: Target
-    pool: PoolFacts
-    savings: Savings
-    reason: Reason
-
-
 @dataclass
 class Draft:
     """The decision for one `cluster` of `given`; it expires after `valid_minutes`."""
@@ -57,9 +44,9 @@ class Draft:
     pools: dict[Place, PoolFacts] = field(init=False)
     _totals: Totals = field(init=False)
     _before: Totals = field(init=False)
-    _steps: list[_Step] = field(init=False, default_factory=list)
+    _steps: list[Step] = field(init=False, default_factory=list)
     _moved: set[str] = field(init=False, default_factory=set)
-    _rejected: dict[str, list[RejectedAlternative]] = field(init=False, default_factory=dict)
+    _rejected: dict[str, list[Rejected]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.pools = {}
@@ -103,45 +90,52 @@ class Draft:
 
     def move(
         self, node: Node, pool: PoolFacts, capacity_type: CapacityType, saves: Savings, reason: Reason
-    ) -> RejectedAlternative | None:
-        """Replace `node` by one node of `pool`; None when that is done, else what bound it, written down as well.
+    ) -> str | None:
+        """Replace `node` by one node of `pool`; None when that is done, else the constraint that bound it.
 
         A `reason` with the code "required" may save less than the constraints ask for.
         """
-        target = _target(pool, capacity_type, 1)
         bound = self._why_not(node, pool, capacity_type, saves, reason)
         if bound is None:
             after = self._totals.minus_node(node, self.price(node) or 0.0).plus(pool, capacity_type, 1)
             bound = over_limits(self.cluster, self._before, after)
         if bound is not None:
-            return self.reject(node, target, *bound)
+            return self.reject(node, pool, *bound, capacity_type)
         self._totals = after
         self._moved.add(node.node_id)
-        self._steps.append(_Step((node,), target, pool, saves, reason))
+        self._steps.append(Step((node,), target_of(pool, capacity_type, 1), pool, saves, reason))
         return None
 
-    def launch(
-        self, pool: PoolFacts, capacity_type: CapacityType, count: int, saves: Savings = NOTHING
-    ) -> RejectedAlternative | None:
-        """Launch `count` nodes that the requirements ask for; None when that is done, else what bound it."""
-        target = _target(pool, capacity_type, count)
+    def launch(self, pool: PoolFacts, capacity_type: CapacityType, count: int, saves: Savings = NOTHING) -> str | None:
+        """Launch `count` nodes that the requirements ask for; None when that is done, else the constraint."""
         homes = {node.region for node in self.cluster.nodes} | {s.pool.region for s in self._steps if not s.nodes}
         bound = unwanted(self.cluster, pool, capacity_type, homes)
         after = self._totals.plus(pool, capacity_type, count)
         bound = bound or over_limits(self.cluster, self._before, after)
         if bound is not None:
-            return self.reject(None, target, *bound)
+            return self.reject(None, pool, *bound, capacity_type, count)
         self._totals = after
         numbers = {"nodes": float(count), "vcpu_per_node": pool.vcpu, "vcpu_still_missing": self.missing()[0]}
         reason = Reason(code="required", text="The requirements ask for more than the cluster has.", numbers=numbers)
-        self._steps.append(_Step((), target, pool, saves, reason))
+        self._steps.append(Step((), target_of(pool, capacity_type, count), pool, saves, reason))
         return None
 
-    def reject(self, node: Node | None, target: Target | None, constraint: str, detail: str) -> RejectedAlternative:
-        """Write down an alternative for `node` (None: for a launch) that is not chosen, and what bound it."""
-        alternative = RejectedAlternative(target=target, constraint=constraint, detail=detail)
-        self._rejected.setdefault(node.node_id if node else "", []).append(alternative)
-        return alternative
+    def reject(
+        self,
+        node: Node | None,
+        pool: PoolFacts | None,
+        constraint: str,
+        detail: str,
+        capacity_type: CapacityType = "spot",
+        count: int = 1,
+    ) -> str:
+        """Write down an alternative for `node` (None: for a launch) that is not chosen, and what bound it.
+
+        Without a `pool` it stands for all that are left. Returns the constraint.
+        """
+        tried = Rejected(pool, capacity_type, count, constraint, detail)
+        self._rejected.setdefault(node.node_id if node else "", []).append(tried)
+        return constraint
 
     def decision(self) -> ClusterDecision:
         """The whole decision: what was moved and launched, a hold for every other node, and the plan."""
@@ -154,7 +148,7 @@ class Draft:
             cluster_id=self.cluster.cluster_id,
             recommendations=tuple(actions),
             execution_plan=plan_for(self.cluster, actions),
-            estimated_savings=_sum(action.savings for action in actions),
+            estimated_savings=total(action.savings for action in actions),
             current_cost_usd_per_hour=math.fsum(price or 0.0 for price in prices) if known else None,
             planned_cost_usd_per_hour=max(0.0, self._totals.price) if known else None,
             conflicts=self._conflicts(),
@@ -184,12 +178,12 @@ class Draft:
             return "do_not_disrupt"
         return "deadline" if deadline is not None and deadline <= self.given.as_of else None
 
-    def _action(self, number: int, step: _Step) -> Action:
+    def _action(self, number: int, step: Step) -> Action:
         key = step.nodes[0].node_id if step.nodes else ""
         cost = math.fsum(self.price(node) or 0.0 for node in step.nodes)
         worth = min(1.0, max(0.0, step.savings.p50 / cost)) if cost > 0 else 0.0
         return self._completed(
-            f"{number}", _type(step), step.nodes, key, step.savings, step.reason,
+            f"{number}", type_of(step), step.nodes, key, step.savings, step.reason,
             target=step.target, pool=step.pool, score=1.0 if step.reason.code == "required" else worth,
             rollback="terminate the new node; launch the old type again once it has ended" if step.nodes
             else "terminate the launched nodes",
@@ -223,10 +217,10 @@ class Draft:
             node_ids=tuple(node.node_id for node in nodes),
             target=target,
             score=score,
-            risk=_risk(at, target.capacity_type if target else nodes[0].capacity_type),
+            risk=risk_of(at, target.capacity_type if target else nodes[0].capacity_type),
             savings=saved,
             reasons=(reason,),
-            rejected=(*reversed(firsts.values()), *more),
+            rejected=tuple(one.listed() for one in (*reversed(firsts.values()), *more)),
             rejected_counts=dict(Counter(one.constraint for one in rejected)),
             preconditions=("prices, nodes and constraints are as they were at data_as_of",) if target else (),
             valid_until=self.given.as_of + timedelta(minutes=self.valid_minutes),
@@ -250,40 +244,4 @@ def hold_everything(given: DecisionInput) -> DecisionOutput:
     """Return the answer of an engine that does nothing, and says so."""
     return DecisionOutput(
         as_of=given.as_of, decisions=tuple(Draft(given, cluster).decision() for cluster in given.clusters)
-    )
-
-
-def _target(pool: PoolFacts, capacity_type: CapacityType, count: int) -> Target:
-    return Target(
-        region=pool.region,
-        availability_zone=pool.availability_zone,
-        instance_type=pool.instance_type,
-        capacity_type=capacity_type,
-        count=count,
-    )
-
-
-def _type(step: _Step) -> ActionType:
-    if step.nodes:
-        return move_type(step.nodes[0], step.pool, step.target.capacity_type)
-    return "move_to_spot" if step.target.capacity_type == "spot" else "fall_back_to_on_demand"
-
-
-def _risk(pool: PoolFacts | None, capacity_type: CapacityType) -> Risk:
-    if pool is None:
-        return Risk(probability=None, horizon_hours=1)
-    if capacity_type == "on_demand":
-        return Risk(probability=0.0, horizon_hours=pool.horizon_hours)
-    return Risk(
-        probability=pool.interruption_probability,
-        horizon_hours=pool.horizon_hours,
-        confidence=pool.confidence,
-        calibration=pool.calibration,
-    )
-
-
-def _sum(parts: Iterable[Savings]) -> Savings:
-    listed = list(parts)
-    return Savings(
-        p10=math.fsum(s.p10 for s in listed), p50=math.fsum(s.p50 for s in listed), p90=math.fsum(s.p90 for s in listed)
     )

@@ -5,6 +5,9 @@ from collections.abc import Iterator
 
 from engines.contract import Cluster, ClusterDecision, DecisionInput, DecisionOutput
 
+# What the constraints are held against takes time with the square of this.
+MOST_RECEIVERS = 10
+
 
 def faults(given: DecisionInput, output: DecisionOutput) -> tuple[str, ...]:
     """Return what is wrong with the form of `output`, one sentence each; empty when it is a decision on `given`."""
@@ -33,6 +36,9 @@ def _of_cluster(cluster: Cluster, decision: ClusterDecision) -> Iterator[str]:
 
 
 def _of_references(decision: ClusterDecision, ids: set[str], known: set[str]) -> Iterator[str]:
+    receiving = sum(len(action.receiving_node_ids) for action in decision.recommendations)
+    if receiving > MOST_RECEIVERS * max(1, len(known)):
+        yield f"receiving nodes are named {receiving} times, for {len(known)} nodes"
     for action in decision.recommendations:
         if action.type == "hold" and action.target is not None:
             yield f"{action.action_id} holds, and yet has a target"
@@ -40,6 +46,8 @@ def _of_references(decision: ClusterDecision, ids: set[str], known: set[str]) ->
             yield f"{action.action_id} has no target"
         if action.type == "consolidate" and not action.receiving_node_ids:
             yield f"{action.action_id} consolidates into nothing"
+        if len(action.receiving_node_ids) > len(set(action.receiving_node_ids)):
+            yield f"{action.action_id} names a receiving node twice"
         if not set(action.receiving_node_ids) <= known:
             yield f"{action.action_id} moves load to unknown nodes"
         if not action.node_ids and action.type not in ("move_to_spot", "fall_back_to_on_demand"):

@@ -52,7 +52,7 @@ def _decide(body: bytes) -> bytes:
         output = _Loaded.engine.decide(given)
     except MemoryError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EngineRaised(_said(error)) from error
     if not isinstance(output, DecisionOutput):
         raise EngineRaised(f"decide returned a {type(output).__name__}, which is no DecisionOutput")
@@ -72,7 +72,7 @@ def _load(text: bytes) -> dict[str, Any]:
         described = _described(engine)
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever the file raises is its author's to mend
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the file raises is its author's to mend
         return {"problems": [[_line(error), _said(error)]]}
     _Loaded.engine = engine
     return {"engine": described}

@@ -1,6 +1,7 @@
 """Rules and models: rules say which pools may be used at all, a model says which of them, and doubt costs extra."""
 
 import math
+from bisect import bisect_left
 from statistics import fmean
 
 from pydantic import BaseModel, Field
@@ -43,6 +44,7 @@ class HybridEngine:
             default=0.5, ge=0, description="What one interruption costs (hours of the node on demand)"
         )
         spread_over: int = Field(default=3, ge=1, description="Best pools that moves take turns in (count)")
+        most_tries: int = Field(default=40, ge=1, description="Best alternatives that are tried for a node (count)")
 
     def decide(self, given: DecisionInput) -> DecisionOutput:
         """One decision for each cluster, each on its own."""
@@ -84,10 +86,10 @@ def _move(draft: Draft, node: Node, choices: list[Choice], moved: int, config: H
     if now is None:
         draft.reject(node, None, "cost", "nobody knows what the node costs now")
         return False
-    better = [choice for choice in choices if choice[0] < now]
+    better = choices[: bisect_left(choices, now, key=lambda choice: choice[0])]
     turn = moved % config.spread_over
     head = better[: config.spread_over]
-    for cost, pool, capacity_type in (*head[turn:], *head[:turn], *better[config.spread_over :]):
+    for cost, pool, capacity_type in (*head[turn:], *head[:turn], *better[config.spread_over : config.most_tries]):
         saved = now - cost
         sure = now - max(cost, pool.price if capacity_type == "spot" else cost)
         numbers = {"cost_now_usd_per_hour": now, "expected_cost_usd_per_hour": cost, "mean_usd": fmean((now, cost))}
