@@ -86,6 +86,30 @@ class Metrics:
         self.drift_alerts = Counter(
             "cloudoptim_drift_alerts", "Drift alerts raised.", ["model_id", "kind"], registry=registry
         )
+        self.spooled = Counter(
+            "cloudoptim_served_answers",
+            "Answers on their way to the ledger, by result: written, dropped.",
+            ["result"],
+            registry=registry,
+        )
+        self.spool_kills = Counter(
+            "cloudoptim_spool_kills", "Processes killed with up to a second of answers unwritten.", registry=registry
+        )
+        self.outcomes = Counter(
+            "cloudoptim_ledger_outcomes", "Outcomes settled.", ["task", "status"], registry=registry
+        )
+        self.interruption_events = Counter(
+            "cloudoptim_interruption_events",
+            "Interruption warnings received, by result.",
+            ["result"],
+            registry=registry,
+        )
+        self.accuracy = Gauge(
+            "cloudoptim_accuracy",
+            "Figures of the active models over the last week.",
+            ["model_id", "origin", "measure"],
+            registry=registry,
+        )
         self.store_seconds = Histogram(
             "cloudoptim_store_seconds", "Time of one store call.", ["call"], buckets=(*FAST_S, 5.0), registry=registry
         )

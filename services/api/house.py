@@ -24,6 +24,7 @@ from services.live.engine_swaps import EngineReplicas, EngineSwaps
 from services.live.feed import Feed
 from services.live.inference import Inference
 from services.live.latest import Latest
+from services.live.ledger.spool import Spool
 from services.live.named_models import NamedModels
 from services.live.selection import EngineSelection
 from services.live.tracking import Tracked
@@ -133,6 +134,7 @@ class House:
     swaps: Swaps
     board: FeatureBoard
     inference: Inference
+    spool: Spool
     feed: Feed
     latest: Latest
     clusters: Clusters

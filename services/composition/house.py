@@ -15,7 +15,7 @@ from gapfill.jobs import JobBook
 from services.api.house import DecisionDesk, GapDesk, House, ModelDesk
 from services.audit import Audit
 from services.composition.engine_desk import open_engine_swaps
-from services.composition.parts import Parts, collect_process, open_catalogue, open_history
+from services.composition.parts import Parts, collect_process, open_catalogue, open_history, open_spool
 from services.keys import Keys
 from services.limits import FailedSignIns, Rate
 from services.live.board import FeatureBlock, FeatureBoard, simulated
@@ -82,6 +82,7 @@ def open_house(parts: Parts, desks: Desks, market_id: str) -> House:
     keys.start()
     board = FeatureBoard()
     latest = Latest(store)
+    spool = open_spool(parts)
     collect_process(parts.metrics.registry)
     return House(
         settings=settings,
@@ -97,7 +98,8 @@ def open_house(parts: Parts, desks: Desks, market_id: str) -> House:
         slots=parts.slots,
         swaps=open_swaps(parts, desks.replicas),
         board=board,
-        inference=Inference(board, parts.slots, settings.data_max_age_s),
+        inference=Inference(board, parts.slots, settings.data_max_age_s, spool=spool),
+        spool=spool,
         feed=Feed(store, latest.take),
         latest=latest,
         clusters=Clusters(store),

@@ -201,6 +201,7 @@ async def in_process(settings: Settings) -> AsyncIterator[House]:
             yield house
         finally:
             following.cancel()
+            await asyncio.to_thread(house.spool.close)
             await asyncio.to_thread(desks.stop)
             house.keys.close()
             parts.close()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -11,6 +12,7 @@ from engines.host import EngineHost
 from gapfill.aws import AwsPriceSource
 from gapfill.errors import StaleWriter
 from gapfill.history import History, no_fence
+from services.live.ledger.spool import Spool
 from services.models.activation import Activations
 from services.models.loading import Confined, ConfinedHere, ScorerLoader
 from services.models.quarantine import Quarantine
@@ -85,6 +87,20 @@ def fence_of(store: Store, lease: Lease) -> Callable[[], None]:
 def open_history(settings: Settings, market_id: str, fence: Callable[[], None] = no_fence) -> History:
     """The history under the data directory; a writer gives its fence."""
     return History(settings.data_dir / "history", market_id, fence)
+
+
+def spool_folder(settings: Settings) -> Path:
+    """Where answers wait for the live loop."""
+    return settings.data_dir / "spool"
+
+
+def open_spool(parts: Parts) -> Spool:
+    """Where this process notes what it answers; close it at the end."""
+
+    def counted(number: int, result: str) -> None:
+        parts.metrics.spooled.labels(result=result).inc(number)
+
+    return Spool(spool_folder(parts.settings), counted)
 
 
 def open_host(settings: Settings) -> EngineHost:

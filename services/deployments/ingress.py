@@ -64,6 +64,7 @@ class Ingress:
         finally:
             following.cancel()
             keeping.cancel()
+            await asyncio.to_thread(house.spool.close)
             await asyncio.to_thread(house.keys.close)
 
     async def prepare_model(self, model_id: str, generation: int) -> None:

@@ -14,6 +14,8 @@ from services.live.experiments.arms import Arms
 from services.live.experiments.shadow import Shadow, Shown
 from services.live.experiments.trial import Trial
 from services.live.facts import Places
+from services.live.ledger.noting import note_answer
+from services.live.ledger.spool import Spool
 from services.live.predicted import Ask, alone, answer_of
 from services.models.awaiting import lend_soon
 from services.models.held import Lent
@@ -34,13 +36,18 @@ class Inference:
         max_age_s: float,
         arms: Arms | None = None,
         shadow: Shadow | None = None,
+        spool: Spool | None = None,
     ) -> None:
-        """With `arms` requests that name no model take part in experiments; `shadow` scores them once more."""
+        """With `arms` requests that name no model take part in experiments; `shadow` scores them once more.
+
+        What is answered is noted in `spool`, on its way to the ledger.
+        """
         self._board = board
         self._slots = slots
         self._max_age_s = max_age_s
         self._arms = arms
         self._shadow = shadow
+        self._spool = spool
 
     async def answer(self, ask: Ask, now: datetime | None = None) -> dict[str, Any]:
         """The highest interruption probability over the zones asked for, and each zone's under `pools`.
@@ -76,9 +83,13 @@ class Inference:
     ) -> dict[str, Any]:
         """The answer; a shadow is shown what it was about."""
         told = answer_of(ask, parts, block, places, at)
+        if self._spool is not None:
+            note_answer(self._spool, ask, block, places, parts, at)
         if trial is not None and trial.in_shadow and self._shadow is not None:
             pool_ids = tuple(block.pool_ids[place] for place in places)
-            self._shadow.show(Shown(trial, pool_ids, rows, at, told["target_at"]))
+            start = max(at, ask.launch_time) if ask.launch_time else at
+            what_if = None if ask.spot_price is None else np.ones(len(pool_ids), dtype=np.bool_)
+            self._shadow.show(Shown(trial, pool_ids, rows, start, at, block.as_of, what_if))
         return told
 
     def _rows(self, ask: Ask, lent: Lent, at: datetime) -> tuple[FeatureBlock, Places, Rows]:
