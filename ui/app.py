@@ -16,13 +16,14 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from ui import theme
-from ui.pages import gap_filler, live, models, session
+from ui.pages import engines, gap_filler, live, models, session
 from ui.shell import Shell
 
 STATIC = Path(__file__).parent / "static"
 BASE = "static/cloudoptim"  # beside Gradio's own /static
 PLOTLY = f"plotly-{version('plotly')}.min.js"
 TITLE = "CloudOptim ML Server"
+PAGES = {"live": live, "models": models, "engines": engines, "gap-filler": gap_filler}
 _A_YEAR = "public, max-age=31536000, immutable"
 
 
@@ -66,11 +67,9 @@ def _blocks() -> gr.Blocks:
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True) as blocks:
         session.build()
         with gr.Column(elem_id="co-work", elem_classes="co-signed-in"):
-            with gr.Row(equal_height=True):
-                live.build()
-            with gr.Row(equal_height=False):
-                models.build()
-                gap_filler.build()
+            for name, page in PAGES.items():
+                with gr.Row(equal_height=True, elem_id=f"co-page-{name}", elem_classes="co-page"):
+                    page.build()
     return blocks
 
 

@@ -76,7 +76,8 @@ class Shell:
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         held = _Held()
-        await self._app(scope, receive, held)
+        # What the address says of the view is for the page's scripts; Gradio would take some of it for its own.
+        await self._app({**scope, "query_string": b""}, receive, held)
         html = _FOREIGN.sub(b"", bytes(held.body)).replace(b"</head>", self._head + b"</head>", 1)
         headers = {**_HEADERS, "Cache-Control": "no-store", "Content-Security-Policy": content_security_policy(html)}
         kept = Headers(raw=held.headers)

@@ -19,10 +19,10 @@ def test_the_page_is_live(server: RunningServer, page: Page) -> None:
     watch.faults.clear()
     page.get_by_role("button", name="Sign in").click()
     expect(page.locator("#co-who")).to_contain_text("(admin)")
-    expect(page.get_by_text("SIMULATED MARKET")).to_be_visible()
+    expect(page.get_by_text("SIMULATED MARKET", exact=True)).to_be_visible()
     expect(page.locator("#co-model-spot_interruption")).to_contain_text("spot-interruption:v1")
     expect(page.get_by_text("shop-frontend").first).to_be_visible()
     page.wait_for_function("Number(document.querySelector('#co-chart').dataset.live) >= 2")
-    shoot(page, "5-of-the-server")
+    shoot(page, "6-of-the-server")
     assert watch.faults == []
     assert any("/predictions/live" in url for url in watch.sockets)

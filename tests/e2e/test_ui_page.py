@@ -39,16 +39,25 @@ def metadata(running: Running, task: str, folder: Path) -> Path:
     return path
 
 
+def go(page: Page, name: str) -> None:
+    """To a page, by its link."""
+    link = page.get_by_role("navigation", name="Pages").get_by_role("link", name=name)
+    link.click()
+    expect(link).to_have_attribute("aria-current", "page")
+
+
 def sign_in(page: Page, running: Running) -> None:
     page.goto(running.link)
     expect(page.locator("#co-who")).to_contain_text("(admin)")
     assert "code=" not in page.url, "the code stays in no history"
-    expect(page.get_by_text("SIMULATED MARKET")).to_be_visible()
+    expect(page.get_by_text("SIMULATED MARKET", exact=True)).to_be_visible()
+    go(page, "Models")
     expect(page.locator("#co-models-empty")).to_be_visible()
 
 
 def upload_and_activate(page: Page, running: Running, task: str, described: Path) -> None:
     model_id = f"sample-{task}:v1"
+    go(page, "Models")
     page.set_input_files("#co-file", running.models / f"spot-{task}.pkl")
     page.set_input_files("#co-metadata", described)
     page.get_by_label("Name").fill(f"sample-{task}")
@@ -65,6 +74,7 @@ def upload_and_activate(page: Page, running: Running, task: str, described: Path
 
 def fill(page: Page) -> None:
     """Each activation has begun a fill by itself; a third one is ordered by hand."""
+    go(page, "Gap filler")
     title, status = page.locator("#co-fill-title"), page.locator("#co-fill-progress")
     expect(title).to_have_text("gap-fill-2: completed")
     page.get_by_role("button", name="Analyze gap").click()
@@ -78,6 +88,7 @@ def fill(page: Page) -> None:
 
 def see_live_points(page: Page, running: Running) -> None:
     """A price that changes at the market is drawn, and a zoom outlives it."""
+    go(page, "Live")
     chart = page.locator("#co-chart")
     line = page.locator("#co-chart .scatterlayer path.js-line").first
     page.wait_for_function("document.querySelector('#co-chart').data?.[1].x.length > 100")  # hours of the filled gap
@@ -104,7 +115,21 @@ def see_a_decision(page: Page, running: Running) -> None:
     expect(first.locator(".co-acts")).to_contain_text("move to spot web-1")
 
 
+def apply_an_engine(page: Page) -> None:
+    """Another engine decides once it is applied, with the config that its schema asked for."""
+    go(page, "Engines")
+    expect(page.locator("#co-engine")).to_have_text("spot_optimizer_v1")
+    page.locator("#co-engine-choice").select_option("on_demand_only")
+    expect(page.locator("#co-engine-description")).not_to_be_empty()
+    expect(page.locator("#co-input-schema")).to_contain_text("clusters")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.locator("#co-apply-state")).to_have_text("on_demand_only decides from now on.")
+    expect(page.locator('[data-engine="on_demand_only"]')).to_contain_text("active")
+    expect(page.locator("#co-engine")).to_have_text("on_demand_only")
+
+
 def see_a_refusal(page: Page, running: Running, folder: Path) -> None:
+    go(page, "Models")
     wrong = folder / "wrong.pkl"
     wrong.write_text("no model at all")
     page.set_input_files("#co-file", wrong)
@@ -133,11 +158,16 @@ def test_a_person_goes_from_the_link_to_a_live_chart(page: Page, running: Runnin
     see_live_points(page, running)
     see_a_decision(page, running)
     shoot(page, "2-live")
-    page.emulate_media(color_scheme="dark")
+    page.get_by_role("button", name="Use dark colours").click()
     page.reload()
     expect(page.locator("#co-chart .main-svg").first).to_be_visible()
     page.wait_for_function("document.querySelector('#co-chart').layout?.yaxis.range[1] > 0.0777")  # drawn, in full
     shoot(page, "3-live-dark")
+    apply_an_engine(page)
+    shoot(page, "4-engines-dark")
+    page.get_by_role("button", name="Use light colours").click()
+    page.go_back()
+    expect(page.locator("#co-chart")).to_be_visible()
     assert {urlsplit(url).path for url in watch.sockets} == {
         "/api/v1/ml/predictions/live",
         "/api/v1/ml/decisions/live",
@@ -145,10 +175,10 @@ def test_a_person_goes_from_the_link_to_a_live_chart(page: Page, running: Runnin
     assert watch.faults == []
 
     see_a_refusal(page, running, tmp_path)
-    shoot(page, "4-refused")
+    shoot(page, "5-refused")
     page.get_by_role("button", name="Sign out").click()
     expect(page.locator("#co-token")).to_be_visible()
-    expect(page.get_by_text("SIMULATED MARKET")).to_be_visible()
+    expect(page.get_by_text("SIMULATED MARKET", exact=True)).to_be_visible()
 
 
 @dataclass

@@ -9,12 +9,21 @@ HEAD = """
   <div id="co-strip" class="co-strip co-signed-in" aria-live="polite">
     <span class="co-fact"><b>Interruption</b> <span id="co-model-spot_interruption">no model active</span></span>
     <span class="co-fact"><b>Price</b> <span id="co-model-spot_price">no model active</span></span>
+    <span class="co-fact"><b>Engine</b> <span id="co-engine">none selected</span></span>
     <span class="co-fact"><b>Data</b> <span id="co-age">waiting</span></span>
     <span class="co-fact"><i id="co-feed-dot" class="co-dot" data-state="connecting"></i>
       <span id="co-feed">connecting</span></span>
   </div>
-  <div class="co-who co-signed-in"><span id="co-who"></span>
-    <button type="button" id="co-sign-out" class="co-quiet">Sign out</button></div>
+  <div class="co-who"><button type="button" id="co-zone-switch" class="co-quiet">UTC</button>
+    <button type="button" id="co-scheme" class="co-quiet">Dark</button>
+    <span class="co-signed-in"><span id="co-who"></span>
+      <button type="button" id="co-sign-out" class="co-quiet">Sign out</button></span></div>
+  <nav class="co-nav co-signed-in" aria-label="Pages">
+    <a id="co-to-live" href="?view=live">Live</a>
+    <a id="co-to-models" href="?view=models">Models</a>
+    <a id="co-to-engines" href="?view=engines">Engines</a>
+    <a id="co-to-gap-filler" href="?view=gap-filler">Gap filler</a>
+  </nav>
 </header>
 """
 

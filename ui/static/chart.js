@@ -1,5 +1,7 @@
 /** The chart of one pool: price, predicted price and interruption risk over time, drawn in place by plotly. */
 
+import { shown, zone } from "./format.js";
+
 const MOST_LIVE_POINTS = 2000;
 
 /** @typedef {{actual: {x: string[], y: number[]}, predicted: {x: string[], y: number[]},
@@ -66,11 +68,17 @@ export class Chart {
   }
 
   async draw() {
-    // Axes without any point have no place to be drawn at.
-    if (!this.key || !this.series.actual.x.length) return;
+    // Axes without any point have no place to be drawn at, and a hidden chart has no size.
+    if (!this.key || !this.series.actual.x.length || !this.place.offsetParent) return;
     const library = await plotly();
     const { data, layout } = this.#figure();
     await library.react(this.place, data, layout, { displaylogo: false, responsive: true, displayModeBar: false });
+  }
+
+  /** Draw it at the size of its place, which has just been shown. */
+  async fit() {
+    await this.draw();
+    if (this.place.classList.contains("js-plotly-plot")) (await plotly()).Plots.resize(this.place);
   }
 
   #figure() {
@@ -87,7 +95,12 @@ export class Chart {
       { name: "Predicted price", ...predicted, line: line("series-predicted", { dash: "dot" }), hovertemplate: usd },
       { name: "Interruption risk", ...risk, yaxis: "y2", line: line("series-risk", {}), hovertemplate: share },
     ].filter((trace) => trace.x.length);
-    return { data: data.map((trace) => ({ type: "scatter", mode: "lines", ...trace })), layout: this.#layout(token) };
+    // Plotly knows no zones: it draws the digits it is given, and UTC is what the series hold.
+    const at = (/** @type {string[]} */ x) => (zone.isLocal ? x.map(shown) : x);
+    return {
+      data: data.map((trace) => ({ type: "scatter", mode: "lines", ...trace, x: at(trace.x) })),
+      layout: this.#layout(token),
+    };
   }
 
   /** @param {(name: string) => string} token */
@@ -95,7 +108,7 @@ export class Chart {
     const small = parseFloat(token("text-small"));
     const axis = { gridcolor: token("grid"), linecolor: token("line"), zeroline: false, automargin: true };
     const title = (/** @type {string} */ text) => ({ text, font: { size: small } });
-    const now = { x: new Date().toISOString(), xref: "x", yref: "paper" };
+    const now = { x: shown(new Date().toISOString()), xref: "x", yref: "paper" };
     const risky = this.series.risk.x.length > 0;
     return {
       uirevision: this.key,
@@ -108,7 +121,7 @@ export class Chart {
       hoverlabel: { bgcolor: token("surface"), bordercolor: token("line"), font: { color: token("ink") } },
       showlegend: true,
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
-      xaxis: { ...axis, type: "date", range: [this.range?.from, this.range?.to], anchor: risky ? "y2" : "y" },
+      xaxis: { ...axis, type: "date", range: this.range && [this.range.from, this.range.to].map((at) => shown(at.toISOString())), anchor: risky ? "y2" : "y" },
       yaxis: { ...axis, domain: [risky ? 0.36 : 0, 1], tickprefix: "$", title: title("USD per hour") },
       ...(risky && {
         yaxis2: { ...axis, domain: [0, 0.28], tickformat: ".0%", rangemode: "tozero", title: title("Risk") },

@@ -2,7 +2,8 @@
 
 import { get } from "./api.js";
 import { byId, complain, element, show } from "./dom.js";
-import { minute, price, several } from "./format.js";
+import { minute, price, several, zone } from "./format.js";
+import { showEngine } from "./status.js";
 import { Stream } from "./stream.js";
 
 const MOST_SHOWN = 50;
@@ -36,6 +37,7 @@ function take(message) {
     return void openDecisions();
   }
   if (message.type !== "decisions") return;
+  showEngine(message.made_by?.engine_id ?? "");
   for (const decision of message.decisions) add({ ...message, decision }, true);
 }
 
@@ -59,7 +61,7 @@ function item({ as_of, made_by, decision }) {
     "summary",
     {},
     element("b", {}, decision.cluster_id),
-    element("span", { class: "co-note" }, `${minute(as_of)} UTC`),
+    element("span", { class: "co-note" }, `${minute(as_of)} ${zone.name}`),
     saved > 0
       ? element("span", { class: "co-saved" }, `saves ${price(saved)}/h`)
       : element("span", { class: "co-note" }, "holds"),

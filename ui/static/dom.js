@@ -48,13 +48,14 @@ export function progress(id, percent) {
 
 /**
  * Fill a select, keeping the choice where it is still offered.
- * @param {string} id @param {string[]} values
+ * @param {string} id @param {string[]} values @param {string} [first] chosen where nothing was before
  */
-export function offer(id, values) {
+export function offer(id, values, first = "") {
   const select = /** @type {HTMLSelectElement} */ (byId(id));
   const before = select.value;
   select.replaceChildren(...values.map((value) => element("option", { value }, value)));
-  if (values.includes(before)) select.value = before;
+  const choice = values.includes(before) ? before : first;
+  if (values.includes(choice)) select.value = choice;
 }
 
 /**

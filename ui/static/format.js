@@ -12,11 +12,36 @@ export const price = (usd) => `$${usd.toFixed(4)}`;
 /** @param {number} share 0 to 1 @param {number} [digits] */
 export const percent = (share, digits = 1) => `${(share * 100).toFixed(digits)} %`;
 
-/** @param {string} iso @returns {string} in UTC, to the minute */
-export const minute = (iso) => `${iso.slice(0, 10)} ${iso.slice(11, 16)}`;
+const ZONE = "co-zone";
 
-/** @param {string} iso @returns {string} time of day in UTC */
-export const clock = (iso) => iso.slice(11, 19);
+/** The zone that times are shown in; a person's choice, kept by the browser. */
+export const zone = {
+  get isLocal() {
+    return localStorage.getItem(ZONE) === "local";
+  },
+  /** Its short name, such as "UTC" or "GMT+1". */
+  get name() {
+    if (!this.isLocal) return "UTC";
+    const parts = new Intl.DateTimeFormat("en", { timeZoneName: "short" }).formatToParts(new Date());
+    return parts.find((part) => part.type === "timeZoneName")?.value ?? "local";
+  },
+  /** @param {"utc" | "local"} choice */
+  choose(choice) {
+    localStorage.setItem(ZONE, choice);
+  },
+};
+
+/** @param {string} iso @returns {string} the instant on the clocks of the chosen zone, without naming it */
+export function shown(iso) {
+  const at = new Date(iso);
+  return new Date(at.getTime() - (zone.isLocal ? at.getTimezoneOffset() * 60_000 : 0)).toISOString().slice(0, -1);
+}
+
+/** @param {string} iso @returns {string} to the minute */
+export const minute = (iso) => shown(iso).slice(0, 16).replace("T", " ");
+
+/** @param {string} iso @returns {string} time of day */
+export const clock = (iso) => shown(iso).slice(11, 19);
 
 /** @param {number} seconds */
 export function span(seconds) {

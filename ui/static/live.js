@@ -3,7 +3,7 @@
 import { get, query } from "./api.js";
 import { Chart } from "./chart.js";
 import { byId, complain, offer, say, show } from "./dom.js";
-import { clock, percent, price, several } from "./format.js";
+import { clock, percent, price, several, zone } from "./format.js";
 import { showData, showFeed, showMarket } from "./status.js";
 import { Stream } from "./stream.js";
 
@@ -51,6 +51,11 @@ export function closeLive() {
   turn += 1;
   stream?.close();
   stream = undefined;
+}
+
+/** The page is shown again. */
+export function showLive() {
+  void chart?.fit();
 }
 
 /** Draw the chosen pool anew, as after a fill. */
@@ -153,7 +158,7 @@ async function plot(row, message) {
     new Date(Date.parse(message.as_of) + message.models[task].horizon_hours * HOUR_MS).toISOString();
   const now = new Date(message.as_of).toISOString();
   const { predicted_price: predicted, interruption_probability: risk } = row;
-  say("co-now-price", `Price ${price(row.spot_price)} at ${clock(now)} UTC`);
+  say("co-now-price", `Price ${price(row.spot_price)} at ${clock(now)} ${zone.name}`);
   say("co-now-predicted", predicted == null ? "" : `Predicted ${price(predicted)} in ${message.models.spot_price.horizon_hours} h`);
   say("co-now-risk", risk == null ? "" : `Interruption ${percent(risk)} within ${message.models.spot_interruption.horizon_hours} h`);
   // The price holds since it was observed; the history may not have it yet.

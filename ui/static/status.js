@@ -22,6 +22,11 @@ export function showData(told) {
   showAge();
 }
 
+/** @param {string} engineId the one that decides */
+export function showEngine(engineId) {
+  say("co-engine", engineId || "none selected");
+}
+
 /** @param {import("./stream.js").StreamState} state */
 export function showFeed(state) {
   byId("co-feed-dot").dataset.state = state;

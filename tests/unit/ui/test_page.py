@@ -158,3 +158,7 @@ def luminance(colour: str) -> float:
     parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_what_the_address_says_of_a_view_is_not_for_gradio(served: Starlette) -> None:
+    assert ask(served, "GET", "/ui/?view=live&page=nowhere&region=us-east-1").status_code == 200
