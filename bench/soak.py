@@ -94,7 +94,7 @@ def _swap(server: SoakServer, api: httpx.Client, model_id: str, soaked: Soaked, 
     generation = answer.json()["generation"]
     soaked.swaps.append(Swap(began, ended, model_id, generation))
     if hurting:
-        soaked.hurt.add(generation)
+        soaked.hurt |= {generation, generation + 1}  # the next one meets a replica that is being replaced
 
 
 def table(soaked: Soaked, swaps: int, *, replicas: int, killing: bool) -> list[Line]:
@@ -103,6 +103,7 @@ def table(soaked: Soaked, swaps: int, *, replicas: int, killing: bool) -> list[L
     rate = len(answers) / soaked.seconds
     of_both = len({answer.model_id for answer in answers})
     took = [swap.ended - swap.began for swap in soaked.swaps if swap.generation not in soaked.hurt]
+    hurt = [swap.ended - swap.began for swap in soaked.swaps if swap.generation in soaked.hurt]
     in_order = [swap.generation for swap in soaked.swaps]
     late = list(late_answers(answers, soaked.swaps))
     lines = [
@@ -135,6 +136,8 @@ def table(soaked: Soaked, swaps: int, *, replicas: int, killing: bool) -> list[L
     )
     if killing:
         lines.append(Line("replicas killed between prepare and activate", str(len(soaked.killed)), bool(soaked.killed)))
+        figure = f"{max(hurt, default=0.0):.3f}"
+        lines.append(Line("seconds a swap with a kill in it or just before took: slowest", figure, holds=True))
     return lines + _memory_lines(soaked)
 
 

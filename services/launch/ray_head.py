@@ -57,6 +57,8 @@ def plan_head() -> RayHead:
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(temp_dir),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(temp_dir / "state"),
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": "10",
+        # A replica that dies takes no request with it: one that got no byte of an answer is asked of another.
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
         "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_grpc),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": str(DRAIN_S),
