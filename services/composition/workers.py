@@ -13,6 +13,7 @@ from gapfill.jobs import Job, Shard
 from gapfill.limits import FillLimits
 from services.audit import Audit
 from services.composition.drifting import open_drift
+from services.composition.experimenting import open_tick_arms
 from services.composition.parts import Parts, fence_of, open_history, open_host, open_source
 from services.errors import LeaseLost, StoreUnavailable, Unavailable
 from services.live.clusters import Clusters
@@ -177,6 +178,7 @@ def open_loop(parts: Parts, ingest: Callable[[pl.DataFrame, Sequence[Watched]], 
             predictions=LivePredictions(history),
             ingest=hand_over,
             drift=open_drift(parts, history, stage, lease),
+            experiments=open_tick_arms(parts),
         ),
         settings,
         parts.metrics,

@@ -13,6 +13,7 @@ from engines.contract import Cluster, ClusterDecision, DecisionInput, DecisionOu
 from gapfill.pools import Pool
 from services.live.board import FeatureBlock
 from services.live.clusters import MOST_CLUSTERS
+from services.live.experiments.arms import Arms
 from services.live.facts import Places, pool_facts, score_block
 from services.live.named_models import NamedModels
 from services.live.selection import follow_selection
@@ -31,14 +32,16 @@ def question(
     clusters: Sequence[Cluster],
     named: NamedModels | None = None,
     models: Sequence[str] = (),
+    arms: Arms | None = None,
 ) -> DecisionInput:
     """What an engine is asked for these clusters: the facts of every pool that could matter to one of them.
 
-    `models` are those whose predictions it wants to see, which `named` keeps loaded.
+    `models` are those whose predictions it wants to see, which `named` keeps loaded. With `arms` each pool's
+    predictions are those of the arm that answers for it.
     """
     places = _places(block, clusters)
-    scores = score_block(block, slots, places) if len(places) else {}
-    active = {task: score.scored.values for task, score in scores.items()}
+    scores = score_block(block, slots, places, arms) if len(places) else {}
+    active = {task: score.values for task, score in scores.items()}
     wanted = named.score(block, places, models, active) if named is not None and len(places) else {}
     return DecisionInput(
         as_of=block.as_of,

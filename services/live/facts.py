@@ -12,6 +12,8 @@ from engines.contract import Architecture, PoolFacts
 from gapfill.pools import Pool
 from services.errors import NoActiveModel
 from services.live.board import FeatureBlock
+from services.live.experiments.arms import Arms
+from services.live.experiments.dividing import Divided, divide
 from services.models.predictor import Scored, predict
 from services.models.scorer import Vector
 from services.models.slots import Slots
@@ -22,15 +24,40 @@ Places = NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class TaskScores:
-    """One model's predictions for some pools of a block, with the version and generation that made them."""
+    """One model's predictions for some pools of a block, with the version and generation that made them.
+
+    `arms` is set while an experiment of the task runs: who answers for which of the rows.
+    """
 
     version: ModelVersion
     generation: int
     scored: Scored
+    arms: Divided | None = None
+
+    @property
+    def values(self) -> Vector:
+        """What is told of each row, float64[n]: its arm's prediction."""
+        return self.scored.values if self.arms is None else self.arms.values
+
+    @property
+    def confidence(self) -> Vector:
+        """Of `values`, float64[n]."""
+        return self.scored.confidence.total if self.arms is None else self.arms.confidence
+
+    def imputed_names(self, row: int) -> list[str]:
+        """The imputed features of one row."""
+        if self.arms is None:
+            return self.scored.imputed_names(row, self.version.features)
+        return self.arms.imputed_names(row)
 
 
-def score_block(block: FeatureBlock, slots: Slots, places: Places | None = None) -> dict[Task, TaskScores]:
-    """The active models' predictions for the block's pools (those at `places`); tasks without a model are absent."""
+def score_block(
+    block: FeatureBlock, slots: Slots, places: Places | None = None, arms: Arms | None = None
+) -> dict[Task, TaskScores]:
+    """The active models' predictions for the block's pools (those at `places`); tasks without a model are absent.
+
+    With `arms` the pools of a running experiment are divided among its models.
+    """
     rows = slice(None) if places is None else places
     found: dict[Task, TaskScores] = {}
     for task in TASKS:
@@ -47,7 +74,10 @@ def score_block(block: FeatureBlock, slots: Slots, places: Places | None = None)
                 block.imputed[rows],
                 block.silence_h(rows),
             )
-            found[task] = TaskScores(lent.version, lent.generation, scored)
+            divided = None
+            if arms is not None and (trial := arms.trial(task, lent.version.model_id)) is not None:
+                divided = divide(trial, arms.tally, lent, scored, block, rows)
+            found[task] = TaskScores(lent.version, lent.generation, scored, divided)
     return found
 
 
@@ -99,13 +129,13 @@ def pool_facts(
 def _predicted(scores: Mapping[Task, TaskScores], row: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if interruption := scores.get("spot_interruption"):
-        value = float(interruption.scored.values[row])
+        value = float(interruption.values[row])
         if not np.isnan(value):
             found["interruption_probability"] = min(max(value, 0.0), 1.0)
             found["horizon_hours"] = float(interruption.version.horizon_hours)
-            found["confidence"] = float(interruption.scored.confidence.total[row])
+            found["confidence"] = float(interruption.confidence[row])
     if price := scores.get("spot_price"):
-        value = float(price.scored.values[row])
+        value = float(price.values[row])
         if not np.isnan(value) and value > 0:
             found["predicted_price"] = value
             found["predicted_price_horizon_hours"] = float(price.version.horizon_hours)

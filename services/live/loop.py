@@ -25,6 +25,7 @@ from services.live.clusters import Clusters
 from services.live.decided import Decided
 from services.live.deciding import DecisionDiary, follow_selection, question
 from services.live.drift.watching import DriftWatch
+from services.live.experiments.ticking import TickArms
 from services.live.facts import score_block
 from services.live.named_models import NamedModels
 from services.live.recent import Recent
@@ -33,6 +34,7 @@ from services.live.stage import Stage
 from services.live.tracking import RegionScope, Tracked
 from services.live.written import LivePredictions
 from services.models.activation import Activations
+from services.models.following import follow_pointers
 from services.models.slots import Slots
 from services.settings import Settings
 from services.telemetry import Metrics
@@ -85,6 +87,7 @@ class Parts:
     predictions: LivePredictions
     ingest: Ingest
     drift: DriftWatch
+    experiments: TickArms
 
 
 class LiveLoop:
@@ -121,12 +124,14 @@ class LiveLoop:
             self._metrics.tick_seconds.observe(took)
             stop.wait(max(0.0, self._settings.live_interval_s - took))
         self.flush()
+        self._parts.experiments.close()
 
     def tick(self, now: datetime) -> bool:
         """New prices in, predictions and decisions out; False while no tracked pool has a price yet."""
         parts = self._parts
         parts.stage.confirm()
-        parts.slots.reconcile(parts.activations.all())
+        follow_pointers(parts.slots, parts.activations)
+        parts.experiments.follow()
         scopes = parts.tracked.scopes()
         if self._recent.refresh(scopes, now):
             self._add_facts(scopes)
@@ -235,12 +240,14 @@ class LiveLoop:
             self._changed.notify_all()
 
     def _predict(self, block: FeatureBlock, now: datetime) -> None:
-        scores = score_block(block, self._parts.slots)
+        experiments = self._parts.experiments
+        scores = score_block(block, self._parts.slots, arms=experiments.arms)
         self._parts.stage.tell_predictions(block, scores)
         self._metrics.events.labels(kind="predictions").inc()
         for scored in scores.values():
             self._parts.predictions.add(block, scored, made_at=datetime.now(UTC))
             self._metrics.predictions.labels(model_id=scored.version.model_id, origin="live").inc(len(block.pool_ids))
+        experiments.ticked(block, scores, self._parts.predictions)
         self._parts.drift.look(block, [scored.version for scored in scores.values()])
         self._metrics.data_age_seconds.set((datetime.now(UTC) - now).total_seconds())
 
@@ -253,7 +260,9 @@ class LiveLoop:
         selected = parts.selection.current()
         if selected is None:
             return
-        given = question(block, parts.slots, clusters, parts.named_models, selected.wanted_models)
+        given = question(
+            block, parts.slots, clusters, parts.named_models, selected.wanted_models, parts.experiments.arms
+        )
         began = time.monotonic()
         try:
             output = parts.host.decide(given)

@@ -45,21 +45,26 @@ class Stage:
             }
         )
         for task, told in scores.items():
-            features = told.version.features
             rows = rows.with_columns(
-                pl.Series(VALUE[task], told.scored.values),
-                pl.Series(f"{VALUE[task]}_confidence", told.scored.confidence.total),
+                pl.Series(VALUE[task], told.values),
+                pl.Series(f"{VALUE[task]}_confidence", told.confidence),
                 pl.Series(
                     f"{VALUE[task]}_imputed_features",
-                    [told.scored.imputed_names(row, features) for row in range(len(block.pool_ids))],
+                    [told.imputed_names(row) for row in range(len(block.pool_ids))],
                     dtype=pl.List(pl.String),
                 ),
             )
+            if told.arms is not None:
+                rows = rows.with_columns(
+                    pl.Series(f"{VALUE[task]}_model_id", told.arms.model_ids),
+                    pl.Series(f"{VALUE[task]}_arm", told.arms.names),
+                )
         models = {
             task: {
                 "model_id": told.version.model_id,
                 "generation": told.generation,
                 "horizon_hours": told.version.horizon_hours,
+                **({"experiment_id": told.arms.experiment_id} if told.arms else {}),
             }
             for task, told in scores.items()
         }

@@ -64,20 +64,29 @@ def answer(trial: Trial, tally: Tally, control: Lent, pool_ids: list[str], rows:
     parts = []
     for arm, places in trial.groups(pool_ids):
         mine = some(rows, places)
-        part = None
-        if arm is not trial.experiment.control and (loan := trial.lend(arm)) is not None:
-            with loan as lent:
-                try:
-                    scored = predict(lent.scorer, lent.version, *mine)
-                    part = _by_arm(trial, tally, arm, lent, scored, places, None)
-                except Exception as error:  # noqa: BLE001 - whatever a challenger meets, the control answers
-                    tally.add(trial.experiment_id, arm.arm, calls=1, errors=1, error=repr(error))
+        part = challenge(trial, tally, arm, mine, places, served=len(places))
         if part is None:
             with _failures(trial, tally, arm):
                 scored = predict(control.scorer, control.version, *mine)
             part = _by_control(trial, tally, arm, control, scored, places, None)
         parts.append(part)
     return parts
+
+
+def challenge(
+    trial: Trial, tally: Tally, arm: Arm, rows: Rows, places: NDArray[np.intp], served: int = 0
+) -> Part | None:
+    """A challenger's answer for many rows, off the event loop; None when it has none. `served` is for its figures."""
+    if arm is trial.experiment.control or (loan := trial.lend(arm)) is None:
+        return None
+    with loan as lent:
+        try:
+            scored = predict(lent.scorer, lent.version, *rows)
+        except Exception as error:  # noqa: BLE001 - whatever a challenger meets, the control answers
+            tally.add(trial.experiment_id, arm.arm, calls=1, errors=1, error=repr(error))
+            return None
+    tally.add(trial.experiment_id, arm.arm, calls=1, served=served)
+    return Part(lent, scored, places, trial.experiment_id, arm.arm)
 
 
 @contextmanager

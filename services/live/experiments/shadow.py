@@ -9,7 +9,9 @@ from datetime import datetime
 
 import numpy as np
 import structlog
+from numpy.typing import NDArray
 
+from services.live.board import FeatureBlock
 from services.live.experiments.answering import Part, Rows
 from services.live.experiments.counts import Tally
 from services.live.experiments.trial import Trial
@@ -22,14 +24,16 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Rows that were answered, for the shadow to score too; `as_of` and `target_at` are the answer's."""
+    """Rows that were answered, for the shadow to score too; times and `what_if` are those of the ledger's `Note`."""
 
     trial: Trial
     pool_ids: tuple[str, ...]
     rows: Rows
-    as_of: datetime
-    target_at: datetime
-    is_request: bool = True  # one request, so that its time can be held beside the control's
+    start: datetime
+    made_at: datetime
+    block_as_of: datetime
+    what_if: NDArray[np.bool_] | None = None
+    block: FeatureBlock | None = None  # of a tick; None for a request, whose time can be held beside the control's
 
 
 # Takes what a challenger said of some rows; called on the shadow's thread, and may raise.
@@ -104,7 +108,7 @@ class Shadow:
                 except Exception as error:  # noqa: BLE001 - nobody was to be told: it is counted
                     self._tally.add(trial.experiment_id, arm.arm, calls=1, errors=1, error=repr(error))
                     continue
-                took = time.perf_counter() - began if shown.is_request else None
+                took = time.perf_counter() - began if shown.block is None else None
                 self._tally.add(trial.experiment_id, arm.arm, calls=1, shadow=len(shown.pool_ids), seconds=took)
                 places = np.arange(len(shown.pool_ids))
                 part = Part(lent, scored, places, trial.experiment_id, arm.arm)
