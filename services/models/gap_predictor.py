@@ -10,6 +10,7 @@ from gapfill.features.registry import NAMES
 from gapfill.frames import PREDICTIONS
 from gapfill.predicting import GapModel
 from services.models.activation import Activations
+from services.models.following import follow_pointers
 from services.models.predictor import predict
 from services.models.slots import Slots
 
@@ -25,7 +26,7 @@ class ActiveModels:
 
     def models(self) -> Sequence[GapModel]:
         """The active models, one per task."""
-        self._slots.reconcile(self._activations.all())
+        follow_pointers(self._slots, self._activations)
         return [
             GapModel(v.model_id, v.task, v.horizon_hours, v.knows_until, v.features)
             for v in self._slots.versions().values()

@@ -164,11 +164,20 @@ class Slots:
         _give_back([old.held if old else None])
 
     def reconcile(self, pointers: Mapping[Task, Pointer]) -> list[Task]:
-        """Bring the slots to what the store says; the tasks that changed. Raises what `load` raises."""
+        """Bring the slots to what the store says; the tasks that changed.
+
+        Raises what `load` raised for the first task that could not be brought there, after it has tried them all.
+        """
         self.expire()
+        failed: list[Exception] = []
         behind = [task for task, pointer in pointers.items() if self.generation(task) < pointer.generation]
         for task in behind:
-            self.activate(pointers[task])
+            try:
+                self.activate(pointers[task])
+            except Exception as error:  # noqa: BLE001 - one task's model must not keep the other's back
+                failed.append(error)
+        if failed:
+            raise failed[0]
         return behind
 
     def expire(self) -> None:

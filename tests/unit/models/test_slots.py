@@ -271,3 +271,11 @@ def test_each_swap_gives_its_version_one_new_try(shop: Shop) -> None:
         with pytest.raises(ModelNotFound):
             slots.reconcile({"spot_price": pointer("demo:none", 3)})
     assert lifted == ["demo:v1", "demo:v2", "demo:none"]
+
+
+def test_one_task_that_cannot_follow_does_not_keep_the_other_back(shop: Shop) -> None:
+    slots = Slots(shop, shop.clock)
+    other = pointer("demo:v2", 1).model_copy(update={"task": "spot_interruption"})
+    with pytest.raises(ModelNotFound):
+        slots.reconcile({"spot_price": pointer("demo:none", 1), "spot_interruption": other})
+    assert (slots.generation("spot_price"), slots.generation("spot_interruption")) == (0, 1)
