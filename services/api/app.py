@@ -7,7 +7,19 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import structlog
 from fastapi import FastAPI
 
-from services.api import auth, decide, drift, engines, gap_filler, live, models, operations, predict, problems
+from services.api import (
+    auth,
+    decide,
+    drift,
+    engines,
+    gap_filler,
+    inference_protocol,
+    live,
+    models,
+    operations,
+    predict,
+    problems,
+)
 from services.api.gate import Gate
 from services.api.house import House
 from services.api.stream import USUAL_PACE, StreamPace
@@ -15,7 +27,7 @@ from services.release import RELEASE
 
 RECONCILE_S = 1.0
 _log = structlog.get_logger(__name__)
-NOUNS = (models, engines, gap_filler, predict, decide, live, drift, auth, operations)
+NOUNS = (models, engines, gap_filler, predict, decide, live, drift, auth, operations, inference_protocol)
 
 
 def create_app(

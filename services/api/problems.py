@@ -48,7 +48,10 @@ def document(
 
 
 def respond(document_: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
-    """The HTTP answer of a problem document."""
+    """The HTTP answer of a problem document; under `/v2`, the Open Inference Protocol's own form of an error."""
+    if document_["instance"] == "/v2" or document_["instance"].startswith("/v2/"):
+        told = {"error": f"{document_['detail']} {document_['advice']}"}
+        return JSONResponse(told, status_code=document_["status"], headers=headers)
     return JSONResponse(document_, status_code=document_["status"], media_type=MEDIA_TYPE, headers=headers)
 
 

@@ -3,6 +3,7 @@
 from services import errors
 from services.api.problem_tables.problem import Problem, Table
 from services.live.drift.errors import DriftAlertNotFound
+from services.live.errors import TensorInvalid, VersionNotActive
 
 TABLE: Table = {
     errors.Unauthenticated: Problem(
@@ -68,6 +69,22 @@ TABLE: Table = {
         "drift-alert-not-found",
         "No such alert",
         lambda e: (f"No alert {e.alert_id!r} is kept.", "GET drift/alerts lists them.", {"alert_id": e.alert_id}),
+    ),
+    TensorInvalid: Problem(
+        400,
+        "tensor-invalid",
+        "A tensor cannot be meant",
+        lambda e: (f"{e.part}: {e.detail}", "GET /v2/models/{name} says what the model takes.", {"field": e.part}),
+    ),
+    VersionNotActive: Problem(
+        409,
+        "version-not-active",
+        "No version of the model is active",
+        lambda e: (
+            f"No version of {e.name} is active; there are {', '.join(e.versions)}.",
+            "Name a version, or activate one.",
+            {"versions": list(e.versions)},
+        ),
     ),
     errors.DataStale: Problem(
         503,

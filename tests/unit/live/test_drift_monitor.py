@@ -1,6 +1,6 @@
 """A month of a market that stands still raises nothing; what changes is told within three windows, as what it is."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -18,7 +18,6 @@ from services.live.drift.figures import Thresholds
 from services.live.drift.journal import Alert, DriftJournal
 from services.live.drift.monitor import DriftMonitor, Sources
 from services.live.drift.reference import Reference, of_rows
-from services.live.drift.signs import SILENCE_H
 from services.live.drift.skill import SkillFall
 from services.live.drift.watching import DriftWatch
 from services.live.events import LOG, decode
@@ -28,12 +27,21 @@ from services.models.version import ModelVersion
 from services.store.sqlite import SqliteStore
 from services.telemetry import Metrics
 from tests.unit.live.drift_market import GAP, LIVE, Market, market, times
+from tests.unit.live.drift_spoilers import (
+    JUMP,
+    WINDOW,
+    Spoil,
+    frozen,
+    imputed,
+    no_price,
+    one_price,
+    pools_gone,
+    region_away,
+    silent,
+)
 from tests.unit.live.live_blocks import version
 
 MODEL = version(features=NAMES)
-WINDOW = timedelta(hours=6)
-JUMP = LIVE + timedelta(days=1)
-Spoil = Callable[[FeatureBlock], FeatureBlock]
 
 
 class Skill:
@@ -116,54 +124,6 @@ def test_the_authors_sample_serves_as_well_as_the_gap(store: SqliteStore) -> Non
     raised = shown(monitor(store, rows=rows), days(3, 1.5))
     assert [(alert.kind, alert.reference) for alert in raised] == [("market_moved", "sample")]
     assert shown(monitor(SqliteStore(store.path.with_name("other")), rows=rows), days(3)) == []
-
-
-def no_price(block: FeatureBlock) -> FeatureBlock:
-    matrix = block.matrix.copy()
-    matrix[::3, NAMES.index("price")] = np.nan
-    return replace(block, matrix=matrix)
-
-
-def imputed(block: FeatureBlock) -> FeatureBlock:
-    flags = block.imputed.copy()
-    flags[:, 3:12] = True
-    return replace(block, imputed=flags)
-
-
-def silent(block: FeatureBlock) -> FeatureBlock:
-    observed = block.observed_at.copy()
-    observed[::4] = block.as_of.timestamp() - (SILENCE_H + 1) * 3600
-    return replace(block, observed_at=observed)
-
-
-def region_away(block: FeatureBlock) -> FeatureBlock:
-    known = block.known_at.copy()
-    known[[pool.startswith("eu-west-1/") for pool in block.pool_ids]] = JUMP.timestamp() - WINDOW.total_seconds()
-    return replace(block, known_at=known)
-
-
-def pools_gone(block: FeatureBlock) -> FeatureBlock:
-    kept = [place for place, pool in enumerate(block.pool_ids) if "/m5." not in pool]
-    return replace(
-        block,
-        pool_ids=tuple(block.pool_ids[place] for place in kept),
-        matrix=block.matrix[kept],
-        imputed=block.imputed[kept],
-        observed_at=block.observed_at[kept],
-        known_at=block.known_at[kept],
-    )
-
-
-def one_price(block: FeatureBlock) -> FeatureBlock:
-    matrix = block.matrix.copy()
-    matrix[:, NAMES.index("price")] = 0.05
-    return replace(block, matrix=matrix)
-
-
-def frozen(block: FeatureBlock) -> FeatureBlock:
-    matrix = block.matrix.copy()
-    matrix[:, NAMES.index("changes_24h")] = 0.0
-    return replace(block, matrix=matrix)
 
 
 @pytest.mark.parametrize(
