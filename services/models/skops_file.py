@@ -11,7 +11,9 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO, Any
 
+import skops
 import skops.io
+from skops.io._protocol import PROTOCOL
 
 from services.models import permitted, safe_types
 from services.models.booster_text import check_lightgbm
@@ -83,6 +85,9 @@ def read_skops(file: IO[bytes]) -> tuple[Any, str]:
         if SCHEMA not in members or members[SCHEMA].file_size > MAX_SCHEMA_BYTES:
             raise ValueError("the file has no schema, or one over the limit")
         schema = json.loads(archive.read(SCHEMA))
+        if type(schema) is not dict or schema.get("protocol") != PROTOCOL or schema["protocol"] is True:
+            # Older forms have the same names of parts for other content.
+            raise ValueError(f"it was saved by another version of skops than {skops.__version__}, in another form")
         walk = Walk()
         walk.node(schema, 0)
         copy = _copy(archive, schema, walk.files)

@@ -208,8 +208,6 @@ BOOSTERS: dict[str, Make] = {
 }
 
 KINDS = (*CLASSIFIERS, *(f"after-{step}" for step in STEPS), *REGRESSORS, *BOOSTERS)
-# These name a class and give no probability of it, so they are read and then refused for their task.
-WITHOUT_PROBABILITY = ("nearest-centroid",)
 
 
 class Booster(Trained):

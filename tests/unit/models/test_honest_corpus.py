@@ -15,7 +15,7 @@ import skops.io
 
 from engines.sandbox import ConfinedChild, Program
 from engines.sandbox_limits import Limits
-from tests.unit.models.honest_models import KINDS, WIDTH, WITHOUT_PROBABILITY, asked, honest
+from tests.unit.models.honest_models import KINDS, WIDTH, asked, honest
 
 PROGRAM = Program("tests.unit.models.honest_program:answer")
 PLACED = {
@@ -74,7 +74,7 @@ def test_every_compression_of_joblib_is_read(kind: str, reader: Reader) -> None:
         np.testing.assert_allclose(reader.ask(saved(model.estimator, form), rows), model.reference(rows), rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in WITHOUT_PROBABILITY])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_predicts_as_its_library_from_every_form(kind: str, reader: Reader) -> None:
     model, rows = honest(kind), asked(kind)
     want = model.reference(rows)
