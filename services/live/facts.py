@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from engines.contract import Architecture, PoolFacts
 from gapfill.pools import Pool
-from services.errors import NoActiveModel
+from services.errors import ModelUnavailable, NoActiveModel, Unavailable
 from services.live.board import FeatureBlock
 from services.live.experiments.arms import Arms
 from services.live.experiments.dividing import Divided, divide
@@ -20,6 +21,7 @@ from services.models.slots import Slots
 from services.models.version import TASKS, ModelVersion, Task
 
 Places = NDArray[np.intp]
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,19 @@ def score_block(
         except NoActiveModel:
             continue
         with loan as lent:
-            scored = predict(
-                lent.scorer,
-                lent.version,
-                block.names,
-                block.matrix[rows],
-                block.imputed[rows],
-                block.silence_h(rows),
-            )
+            try:
+                scored = predict(
+                    lent.scorer,
+                    lent.version,
+                    block.names,
+                    block.matrix[rows],
+                    block.imputed[rows],
+                    block.silence_h(rows),
+                )
+            except (ModelUnavailable, Unavailable) as error:
+                # A model in a process of its own has broken down: the other task's predictions must not go with it.
+                _log.warning("model_not_answering", task=task, model_id=lent.version.model_id, error=str(error)[:400])
+                continue
             divided = None
             if arms is not None and (trial := arms.trial(task, lent.version.model_id)) is not None:
                 divided = divide(trial, arms.tally, lent, scored, block, rows)
