@@ -27,6 +27,7 @@ from engines.planning import plan_for
 Place = tuple[str, str, str]
 LISTED = 5
 NOTHING = Savings(p10=0.0, p50=0.0, p90=0.0)
+NO_PODS = ("pods", "a draft places no waiting pods, and what is launched must hold them")
 PINNED = {
     "stateful": "its pods hold state that a move would lose",
     "do_not_disrupt": "the operator forbids any disruption",
@@ -109,7 +110,7 @@ class Draft:
     def launch(self, pool: PoolFacts, capacity_type: CapacityType, count: int, saves: Savings = NOTHING) -> str | None:
         """Launch `count` nodes that the requirements ask for; None when that is done, else the constraint."""
         homes = {node.region for node in self.cluster.nodes} | {s.pool.region for s in self._steps if not s.nodes}
-        bound = unwanted(self.cluster, pool, capacity_type, homes)
+        bound = NO_PODS if self.cluster.requirements.pods else unwanted(self.cluster, pool, capacity_type, homes)
         after = self._totals.plus(pool, capacity_type, count)
         bound = bound or over_limits(self.cluster, self._before, after)
         if bound is not None:
@@ -231,6 +232,7 @@ class Draft:
     def _conflicts(self) -> tuple[Conflict, ...]:
         names = ("vcpu", "memory_gib", "gpus", "min_nodes")
         short = tuple(name for name, lacking in zip(names, self.missing(), strict=True) if lacking > 0)
+        short += ("pods",) if self.cluster.requirements.pods else ()
         if not short:
             return ()
         bound = tuple(dict.fromkeys(one.constraint for one in self._rejected.get("", ())))
