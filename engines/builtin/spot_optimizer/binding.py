@@ -16,6 +16,10 @@ from engines.builtin.spot_optimizer.offers import Bar, Bools, Offer, Offers
 from engines.facts import Cluster
 
 _DETAILS = {
+    "stateful": "the node's pods hold state that a move would lose",
+    "do_not_disrupt": "the operator forbids any disruption of the node",
+    "disruption": "the node takes the load of nodes that are consolidated into it",
+    "min_nodes": "the cluster would have too few nodes",
     "current": "it is what the node runs on",
     "cross_region_allowed": "it is in another region",
     "architecture": "it is of another architecture",
@@ -36,6 +40,9 @@ _DETAILS = {
     "memory_gib": "the cluster would have too little memory",
     "gpus": "the cluster would have too few GPUs",
 }
+
+# Why a node is left alone → the name of what bound every alternative.
+PIN_NAMES = {"stateful": "stateful", "do_not_disrupt": "do_not_disrupt", "receives_load": "disruption"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,17 @@ class WhyNot:
     def for_launch(self, column: Column, chosen: frozenset[int]) -> Rejections:
         """Return why no other offer is launched instead."""
         return self._listed(self.offers.open.copy(), column, None, chosen, dict(self._barred_counts), [])
+
+    def for_offer(self, j: int, column: Column, node_class: NodeClass | None) -> RejectedAlternative:
+        """Return why offer `j` does not take the place of `column`."""
+        bar = self.offers.bars[j]
+        if bar is not None:
+            return self._rejected(j, bar.constraint)
+        if node_class is not None and node_class.one.pin is not None:
+            return self._rejected(j, PIN_NAMES.get(node_class.one.pin, "cost"))
+        if node_class is not None and (code := int(node_class.why_not[j])) >= 0:
+            return self._rejected(j, REFUSALS[code])
+        return self._rejected(j, str(self._bound(np.array([j]), column, node_class)[0]))
 
     def _listed(
         self,

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from engines.actions import Action, ActionType, Reason, RejectedAlternative, Risk, Savings, Target
 from engines.builtin.spot_optimizer import savings
-from engines.builtin.spot_optimizer.binding import Rejections, WhyNot, target_of
+from engines.builtin.spot_optimizer.binding import PIN_NAMES, Rejections, WhyNot, target_of
 from engines.builtin.spot_optimizer.columns import Column, asked_saving
 from engines.builtin.spot_optimizer.config import OptimizerConfig
 from engines.builtin.spot_optimizer.consolidation import Drain
@@ -230,7 +230,7 @@ def _rejected_by_pin(node_class: NodeClass) -> Rejections | None:
     pin = node_class.one.pin
     if pin is None:
         return None
-    name = pin if pin in ("stateful", "do_not_disrupt") else "disruption" if pin == "receives_load" else "cost"
+    name = PIN_NAMES.get(pin, "cost")
     allowed = len(node_class.eligible) or 1
     listed = RejectedAlternative(constraint=name, detail=f"every alternative: {_PINNED[pin]}")
     return Rejections((listed,), {name: allowed})
