@@ -41,6 +41,11 @@ class Clusters:
             for document in self._store.find(KIND, limit=MOST_CLUSTERS)
         ]
 
+    def confirmed(self) -> dict[str, datetime]:
+        """When each cluster was last put."""
+        found = self._store.find(KIND, limit=MOST_CLUSTERS)
+        return {document.key: datetime.fromisoformat(document.value["at"]) for document in found}
+
     def rows(self) -> list[dict[str, Any]]:
         """Ids and sizes, for a list."""
         return [

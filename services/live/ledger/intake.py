@@ -4,6 +4,7 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -27,11 +28,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one look at the spool brought: rows stored, segments taken, and processes that ended without closing."""
+    """What one look at the spool brought: rows stored, segments taken, and processes that ended without closing.
+
+    `first_target` is the earliest `target_at` of the rows stored.
+    """
 
     rows: int = 0
     segments: int = 0
     killed: int = 0
+    first_target: datetime | None = None
 
 
 class SpoolIntake:
@@ -42,19 +47,20 @@ class SpoolIntake:
     def __init__(self, folder: Path, tables: LedgerTables) -> None:
         self._folder = folder
         self._tables = tables
+        self._first_target: datetime | None = None
 
     def take(self) -> Taken:
         """Take up what lies there, at most `MOST_SEGMENTS`; raises `StaleWriter` and what the tables raise."""
         if not self._folder.is_dir():
             return Taken()
-        rows = segments = 0
-        for manifest in sorted(self._folder.glob(f"*{_MANIFEST}")):
-            rows += self._end(manifest)
+        segments = 0
+        self._first_target = None
+        rows = sum(self._end(manifest) for manifest in sorted(self._folder.glob(f"*{_MANIFEST}")))
         names = sorted(path.name for path in self._folder.glob(f"*{SUFFIX}"))[:MOST_SEGMENTS]
         if names:
             segments = len(names)
             rows += self._end(self._begin(names))
-        return Taken(rows, segments, self._killed())
+        return Taken(rows, segments, self._killed(), self._first_target)
 
     def _begin(self, names: list[str]) -> Path:
         draft = self._folder / f"{ULID()}.draft"
@@ -64,11 +70,17 @@ class SpoolIntake:
     def _end(self, manifest: Path) -> int:
         paths = [self._folder / name for name in json.loads(manifest.read_text())]
         frames = [frame for path in paths if (frame := self._read(path)) is not None]
-        stored = self._tables.append_served(_merged(frames, manifest.stem)) if frames else 0
+        stored = self._store(_merged(frames, manifest.stem)) if frames else 0
         for path in paths:
             path.unlink(missing_ok=True)
         manifest.unlink()
         return stored
+
+    def _store(self, rows: pl.DataFrame) -> int:
+        first = rows["target_at"].min()
+        if isinstance(first, datetime):
+            self._first_target = min(first, self._first_target or first)
+        return self._tables.append_served(rows)
 
     def _read(self, path: Path) -> pl.DataFrame | None:
         """None for a segment that is gone: its batch was appended. One that cannot be read is put aside."""

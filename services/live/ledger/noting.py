@@ -28,14 +28,15 @@ def note_answer(spool: Spool, ask: Ask, block: FeatureBlock, places: Places, par
                 start,
                 at,
                 block.as_of,
-                _made_up(ask.spot_price, block, mine),
+                made_up(ask.spot_price, block, mine),
                 part.experiment_id,
                 part.arm,
             )
         )
 
 
-def _made_up(price: float | None, block: FeatureBlock, places: Places) -> NDArray[np.bool_] | None:
+def made_up(price: float | None, block: FeatureBlock, places: Places) -> NDArray[np.bool_] | None:
+    """Which of the pools' rows, bool[n], have a price that was made up; None: none of them."""
     if price is None:
         return None
     known = block.matrix[places, block.names.index("price")]
