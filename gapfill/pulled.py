@@ -54,6 +54,11 @@ class PulledBook:
                 found[interval].append(instance_type)
         return dict(sorted(found.items()))
 
+    def known_until(self, region: str) -> dict[tuple[str, str], datetime]:
+        """(instance type, product) → the end of the newest stretch pulled of it."""
+        known = {tuple(key.split("|", 1)): merged(intervals) for key, intervals in self._read(region).items()}
+        return {(key[0], key[1]): intervals[-1][1] for key, intervals in known.items() if intervals}
+
     def _read(self, region: str) -> defaultdict[str, list[Interval]]:
         document = self._documents.get(_KIND, region)
         found: defaultdict[str, list[Interval]] = defaultdict(list)

@@ -7,20 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import numpy as np
 import polars as pl
 import structlog
 
 from engines.errors import EngineFailed
 from engines.host import EngineHost
 from gapfill.errors import MarketError, StaleWriter
-from gapfill.features import compute
-from gapfill.features.registry import NAMES
-from gapfill.frames import ASKS, PRICES
+from gapfill.frames import PRICES
 from gapfill.history import History
 from gapfill.prices import PriceSource
 from services.errors import LeaseLost
-from services.live.board import FeatureBlock, TypeFacts
+from services.live.blocks import make_block
+from services.live.board import FeatureBlock
 from services.live.clusters import Clusters
 from services.live.decided import Decided
 from services.live.deciding import DecisionDiary, follow_selection, question
@@ -136,7 +134,7 @@ class LiveLoop:
         if self._recent.refresh(scopes, now):
             self._add_facts(scopes)
         self._recent.add(self._pull(scopes, now), now)
-        block = self._block(scopes, now)
+        block = self._block(now)
         if block is None:
             return False
         self._show(block)
@@ -208,31 +206,15 @@ class LiveLoop:
         region.pending.append(fresh)
         return fresh
 
-    def _block(self, scopes: Sequence[RegionScope], now: datetime) -> FeatureBlock | None:
-        recent = self._recent
-        pools = recent.points["pool_id"].unique().sort()
-        if pools.is_empty():
-            return None
-        asks = pl.DataFrame({"pool_id": pools, "as_of": now, "launched_at": None}, schema=ASKS)
-        rows = compute(recent.points, asks, recent.on_demand, recent.instance_types)
+    def _block(self, now: datetime) -> FeatureBlock | None:
         asked = {name: region.asked_until for name, region in self._regions.items()}
-        known_at = np.array(
-            [at.timestamp() if (at := asked.get(pool_id.split("/", 1)[0])) else np.nan for pool_id in rows["pool_id"]]
-        )
-        types = {
-            row["instance_type"]: TypeFacts(row["architecture"], row["gpus"])
-            for row in recent.instance_types.iter_rows(named=True)
-        }
-        self._seq += 1
-        return FeatureBlock.from_frame(
-            rows,
-            NAMES,
-            seq=self._seq,
-            as_of=now,
-            market_id=self._parts.source.market_id,
-            known_at=known_at,
-            types=types,
-        )
+        pools = self._recent.points["pool_id"].unique()
+        known_at = {pool_id: at for pool_id in pools if (at := asked.get(pool_id.split("/", 1)[0]))}
+        market_id = self._parts.source.market_id
+        block = make_block(self._recent, seq=self._seq + 1, as_of=now, market_id=market_id, known_at=known_at)
+        if block is not None:
+            self._seq += 1
+        return block
 
     def _show(self, block: FeatureBlock) -> None:
         with self._changed:
