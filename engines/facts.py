@@ -242,10 +242,10 @@ class PoolFacts(Strict):
         default=None, gt=0, description="Spot price predicted for `predicted_price_horizon_hours` ahead (USD per hour)"
     )
     predicted_price_horizon_hours: float | None = Field(default=None, gt=0, description="Horizon of that price (hours)")
-    features: Named[float | None] = Field(
+    features: dict[str, float | None] = Field(
         default_factory=dict, description="The pool's feature row by name, each in its own unit; null: missing"
     )
-    predictions: Named[float] = Field(
+    predictions: dict[str, float] = Field(
         default_factory=dict, description="Predictions of models that the engine names, by model_id, each in its unit"
     )
     observed_at: Instant | None = Field(

@@ -13,7 +13,7 @@ def problems(text: bytes | str) -> list[tuple[int | None, str]]:
         inspect(text if isinstance(text, bytes) else text.encode())
     assert caught.value.stage == "source"
     assert all(isinstance(problem, Problem) for problem in caught.value.problems)
-    return [tuple(problem) for problem in caught.value.problems]
+    return [(line, what) for line, what in caught.value.problems]
 
 
 def test_a_good_file_passes_and_says_which_class_and_models() -> None:

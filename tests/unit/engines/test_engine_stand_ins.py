@@ -15,6 +15,7 @@ from engines.confined_engine import EngineLimits
 from engines.contract import Cluster, DecisionOutput
 from engines.errors import EngineFailed, EngineNotFound
 from engines.host import MISSED_REST_S, EngineHost
+from engines.loans import Choice
 from engines.uploads import EngineRecord
 from tests.unit.engines import engine_inputs as small
 from tests.unit.engines.engine_files import HOLDS, engine_file
@@ -50,12 +51,12 @@ class Shelf(Catalogue):
         """Keep an engine as if it had passed the checks."""
         name, _, version = engine_id.partition(":")
         text = engine_file(first, *(body or (HOLDS,))).replace(b"DecisionOutput,", b"DecisionOutput, Target,")
-        words = {"name": name, "version": version, "description": "d", "declared_name": "x", "declared_version": "1"}
         self.uploads.add(
             EngineRecord(
                 engine_id=engine_id, class_name="Engine", config_schema={}, config_defaults={}, contract=1,
                 sha256=hashlib.sha256(text).hexdigest(), size_bytes=len(text), filename="x.py",
-                uploaded_at=datetime(2026, 1, 1, tzinfo=UTC), uploaded_by="me", **words,
+                uploaded_at=datetime(2026, 1, 1, tzinfo=UTC), uploaded_by="me",
+                name=name, version=version, description="d", declared_name="x", declared_version="1",
             ),
             text,
         )  # fmt: skip
@@ -112,7 +113,8 @@ def test_the_selection_before_decides_where_the_selected_engine_fails(
 
 def test_a_built_in_engine_decides_where_nothing_else_can(shelf: Shelf, host: EngineHost) -> None:
     bad, worse = shelf.put("bad:v1", "return 1 / 0"), shelf.put("worse:v1", "return 1 / 0")
-    for before in (None, (worse, {}), ("deleted:v1", {})):
+    befores: tuple[Choice | None, ...] = (None, (worse, {}), ("deleted:v1", {}))
+    for before in befores:
         host.select(bad, {}, (host.selection.generation if host.selection else 0) + 1, before=before)
         assert by(host.decide(GIVEN)) == ("spot_optimizer_v1", "raised")
 
