@@ -12,6 +12,7 @@ from services.api import (
     decide,
     drift,
     engines,
+    experiments,
     gap_filler,
     inference_protocol,
     live,
@@ -27,7 +28,7 @@ from services.release import RELEASE
 
 RECONCILE_S = 1.0
 _log = structlog.get_logger(__name__)
-NOUNS = (models, engines, gap_filler, predict, decide, live, drift, auth, operations, inference_protocol)
+NOUNS = (models, engines, gap_filler, predict, decide, live, drift, experiments, auth, operations, inference_protocol)
 
 
 def create_app(
@@ -48,6 +49,7 @@ def create_app(
             finally:
                 reconciling.cancel()
                 await house.feed.stop()
+                await asyncio.to_thread(house.experiments.close)
 
     api = FastAPI(
         title="CloudOptim ML Server",
@@ -76,3 +78,7 @@ async def _catch_up(house: House) -> None:
         await asyncio.to_thread(lambda: house.slots.reconcile(house.activations.all()))
     except Exception:  # noqa: BLE001 - the next second tries again, and readiness shows the generation
         _log.exception("reconcile_failed")
+    try:
+        await asyncio.to_thread(house.experiments.follow)
+    except Exception:  # noqa: BLE001 - likewise; meanwhile what ran goes on
+        _log.exception("experiments_not_followed")

@@ -159,7 +159,7 @@ def _input(house: House, engine_id: str, order: TrialOrder) -> DecisionInput:
         raise DataStale(None, house.settings.data_max_age_s)
     models = house.catalogue.get(engine_id).models
     with closing(NamedModels(house.slots)) as named:
-        return question(block, house.slots, house.clusters.all(), named, models)
+        return question(block, house.slots, house.clusters.all(), named, models, house.experiments.arms)
 
 
 def _same(report: dict[str, Any]) -> bool | None:

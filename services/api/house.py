@@ -21,6 +21,7 @@ from services.live.clusters import Clusters
 from services.live.decided import Decided
 from services.live.deciding import DecisionDiary
 from services.live.engine_swaps import EngineReplicas, EngineSwaps
+from services.live.experiments.room import ExperimentRoom
 from services.live.feed import Feed
 from services.live.inference import Inference
 from services.live.latest import Latest
@@ -132,6 +133,7 @@ class House:
     activations: Activations
     slots: Slots
     swaps: Swaps
+    experiments: ExperimentRoom
     board: FeatureBoard
     inference: Inference
     spool: Spool

@@ -135,6 +135,8 @@ async def delete(house: InHouse, who: Who, model_id: str) -> dict[str, Any]:
     async with house.swaps.standing_still():
         if tasks := await run_in_threadpool(house.activations.uses, version.model_id):
             raise ModelInUse(version.model_id, f"active for {', '.join(tasks)}")
+        if experiment := await run_in_threadpool(house.experiments.book.uses, version.model_id):
+            raise ModelInUse(version.model_id, f"in the running experiment {experiment}")
         await house.models.delete(version.model_id)
     await house.swaps.forget(version.model_id)
     record(house, who, "model.deleted", version.model_id)

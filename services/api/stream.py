@@ -218,15 +218,31 @@ def drift(event: Event, _filters: Filters) -> dict[str, Any]:
     }
 
 
+def experiments(event: Event, _filters: Filters) -> dict[str, Any]:
+    """The message of an experiment that has changed."""
+    return {
+        "type": "experiments",
+        "seq": event.seq,
+        "previous": event.previous,
+        "at": event.at,
+        "as_of": event.header["as_of"],
+        "market_id": event.market_id,
+        "simulated": simulated(event.market_id),
+        "experiments": [orjson.loads(one) for one in event.rows["experiment"]],
+    }
+
+
 _MESSAGES: dict[str, Callable[[Event, Filters], dict[str, Any] | None]] = {
     "predictions": predictions,
     "decisions": decisions,
     "drift": drift,
+    "experiments": experiments,
 }
 _SNAPSHOT: dict[str, str] = {
     "predictions": "predictions/latest",
     "decisions": "decisions/latest",
     "drift": "drift/alerts",
+    "experiments": "experiments",
 }
 
 

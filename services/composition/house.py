@@ -15,6 +15,7 @@ from gapfill.jobs import JobBook
 from services.api.house import DecisionDesk, GapDesk, House, ModelDesk
 from services.audit import Audit
 from services.composition.engine_desk import open_engine_swaps
+from services.composition.experimenting import open_experiments
 from services.composition.parts import Parts, collect_process, open_catalogue, open_history, open_spool
 from services.keys import Keys
 from services.limits import FailedSignIns, Rate
@@ -83,6 +84,9 @@ def open_house(parts: Parts, desks: Desks, market_id: str) -> House:
     board = FeatureBoard()
     latest = Latest(store)
     spool = open_spool(parts)
+    swaps = open_swaps(parts, desks.replicas)
+    history = open_history(settings, market_id)
+    experiments = open_experiments(parts, swaps, history, spool, market_id)
     collect_process(parts.metrics.registry)
     return House(
         settings=settings,
@@ -96,9 +100,10 @@ def open_house(parts: Parts, desks: Desks, market_id: str) -> House:
         registry=Registry(settings.model_dir),
         activations=parts.activations,
         slots=parts.slots,
-        swaps=open_swaps(parts, desks.replicas),
+        swaps=swaps,
+        experiments=experiments,
         board=board,
-        inference=Inference(board, parts.slots, settings.data_max_age_s, spool=spool),
+        inference=Inference(board, parts.slots, settings.data_max_age_s, experiments.arms, experiments.shadow, spool),
         spool=spool,
         feed=Feed(store, latest.take),
         latest=latest,
@@ -110,7 +115,7 @@ def open_house(parts: Parts, desks: Desks, market_id: str) -> House:
         engine_swaps=open_engine_swaps(parts, desks.decisions),
         named_models=NamedModels(parts.slots),
         decided=Decided(parts.metrics, Audit(store)),
-        history=open_history(settings, market_id),
+        history=history,
         jobs=JobBook(store),
         models=desks.models,
         decisions=desks.decisions,

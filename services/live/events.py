@@ -14,7 +14,7 @@ from services.store.protocol import Entry
 LOG = "events"
 VERSION = 1
 
-Kind = Literal["predictions", "decisions", "drift"]
+Kind = Literal["predictions", "decisions", "drift", "experiments"]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from services.live.experiments.arms import Arms
 from services.live.experiments.shadow import Shadow, Shown
 from services.live.experiments.trial import Trial
 from services.live.facts import Places
-from services.live.ledger.noting import note_answer
+from services.live.ledger.noting import made_up, note_answer
 from services.live.ledger.spool import Spool
 from services.live.predicted import Ask, alone, answer_of
 from services.models.awaiting import lend_soon
@@ -88,7 +88,7 @@ class Inference:
         if trial is not None and trial.in_shadow and self._shadow is not None:
             pool_ids = tuple(block.pool_ids[place] for place in places)
             start = max(at, ask.launch_time) if ask.launch_time else at
-            what_if = None if ask.spot_price is None else np.ones(len(pool_ids), dtype=np.bool_)
+            what_if = made_up(ask.spot_price, block, places)
             self._shadow.show(Shown(trial, pool_ids, rows, start, at, block.as_of, what_if))
         return told
 
