@@ -84,6 +84,7 @@ SPACE: dict[str, str] = {
 # In pixels: from which width on two panels stand side by side.
 COLUMN_WIDE = 420
 COLUMN_NARROW = 340
+COLUMN_FULL = 900  # a row of its own
 DARK_CLASS = "dark"  # what Gradio puts on <body>
 # One quiet movement, and none for those who asked for none.
 MOTION: dict[str, str] = {"motion": "160ms"}

@@ -23,6 +23,6 @@ def test_the_page_is_live(server: RunningServer, page: Page) -> None:
     expect(page.locator("#co-model-spot_interruption")).to_contain_text("spot-interruption:v1")
     expect(page.get_by_text("shop-frontend").first).to_be_visible()
     page.wait_for_function("Number(document.querySelector('#co-chart').dataset.live) >= 2")
-    shoot(page, "6-of-the-server")
+    shoot(page, "7-of-the-server")
     assert watch.faults == []
     assert any("/predictions/live" in url for url in watch.sockets)

@@ -72,17 +72,30 @@ def upload_and_activate(page: Page, running: Running, task: str, described: Path
     expect(page.locator(f"#co-model-spot_{task}")).to_have_text(f"{model_id} · generation 1")
 
 
-def fill(page: Page) -> None:
+def fill(page: Page, running: Running) -> None:
     """Each activation has begun a fill by itself; a third one is ordered by hand."""
     go(page, "Gap filler")
     title, status = page.locator("#co-fill-title"), page.locator("#co-fill-progress")
     expect(title).to_have_text("gap-fill-2: completed")
     page.get_by_role("button", name="Analyze gap").click()
     expect(page.locator(".co-timeline")).to_contain_text("28 days")
+    today = datetime.now(UTC).date()
+    expect(page.locator("#co-fill-span")).to_have_text(
+        f"Fill missing data from {running.trained_until} to today, {today}:"
+    )
+    expect(page.locator("#co-fill-estimate")).to_contain_text("records")
+    page.get_by_label("Search instance types").fill("m5.l")
+    expect(page.locator("#co-types li").first).to_have_text("m5.large")
+    page.locator("#co-types").get_by_label("m5.large").uncheck()
     page.get_by_role("button", name="Fill gap").click()
     expect(title).to_have_text("gap-fill-3: completed")
     expect(status).to_have_attribute("data-status", "completed")
     expect(page.locator("#co-fill-percent")).to_have_text("100 %")
+    expect(page.locator("#co-fill-regions")).to_contain_text("us-east-1")
+    expect(page.locator('[data-fill="gap-fill-3"]')).to_contain_text("1 type in us-east-1")
+    shoot(page, "2-filled")
+    page.reload()
+    expect(title).to_have_text("gap-fill-3: completed")
     assert page.locator("#co-fill-bar").get_attribute("aria-valuenow") == "100"
 
 
@@ -154,17 +167,17 @@ def test_a_person_goes_from_the_link_to_a_live_chart(page: Page, running: Runnin
     shoot(page, "1-signed-in")
     for task in ("interruption", "price"):
         upload_and_activate(page, running, task, metadata(running, task, tmp_path))
-    fill(page)
+    fill(page, running)
     see_live_points(page, running)
     see_a_decision(page, running)
-    shoot(page, "2-live")
+    shoot(page, "3-live")
     page.get_by_role("button", name="Use dark colours").click()
     page.reload()
     expect(page.locator("#co-chart .main-svg").first).to_be_visible()
     page.wait_for_function("document.querySelector('#co-chart').layout?.yaxis.range[1] > 0.0777")  # drawn, in full
-    shoot(page, "3-live-dark")
+    shoot(page, "4-live-dark")
     apply_an_engine(page)
-    shoot(page, "4-engines-dark")
+    shoot(page, "5-engines-dark")
     page.get_by_role("button", name="Use light colours").click()
     page.go_back()
     expect(page.locator("#co-chart")).to_be_visible()
@@ -175,7 +188,7 @@ def test_a_person_goes_from_the_link_to_a_live_chart(page: Page, running: Runnin
     assert watch.faults == []
 
     see_a_refusal(page, running, tmp_path)
-    shoot(page, "5-refused")
+    shoot(page, "6-refused")
     page.get_by_role("button", name="Sign out").click()
     expect(page.locator("#co-token")).to_be_visible()
     expect(page.get_by_text("SIMULATED MARKET", exact=True)).to_be_visible()
