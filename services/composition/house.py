@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from engines.sandbox import detect_tier
 from gapfill.jobs import JobBook
+from gapfill.pulled import PulledBook
 from services.api.house import DecisionDesk, GapDesk, House, ModelDesk
 from services.audit import Audit
 from services.composition.engine_desk import open_engine_swaps
@@ -27,6 +28,7 @@ from services.live.feed import Feed
 from services.live.inference import Inference
 from services.live.latest import Latest
 from services.live.named_models import NamedModels
+from services.live.rebuilding import rebuilt_block
 from services.live.selection import EngineSelection
 from services.live.tracking import Tracked
 from services.models.registry import Registry
@@ -138,6 +140,26 @@ def open_swaps(parts: Parts, replicas: Replicas) -> Swaps:
         parts.metrics.swaps.labels(what="model", result=result).inc()
 
     return Swaps(parts.store, parts.activations, Shelf(parts.settings.model_dir), replicas, told)
+
+
+async def settle_board(house: House, desks: Desks, patience_s: float) -> None:
+    """Give the board its first block before anybody asks: the loop's, or else one made of the history.
+
+    Where there is neither, as at a first start, predictions wait for the first tick.
+    """
+    try:
+        block = await asyncio.wait_for(desks.block_after(0), patience_s) if patience_s else None
+        if block is None:
+            pulled, market_id = PulledBook(house.store), house.facts["market_id"]
+            block = await asyncio.to_thread(
+                lambda: rebuilt_block(house.history, pulled, house.tracked.scopes(), datetime.now(UTC), market_id)
+            )
+    except Exception as error:  # noqa: BLE001 - the loop's first block comes all the same
+        _log.warning("board_not_settled", error=type(error).__name__, detail=str(error)[:400])
+        return
+    if block is not None:
+        house.board.show(block)
+        _log.info("board_settled", seq=block.seq, pools=len(block.pool_ids), as_of=block.as_of.isoformat())
 
 
 def follow_board(house: House, desks: Desks) -> Coroutine[Any, Any, None]:

@@ -20,7 +20,7 @@ from gapfill.zones import region_of_zone
 from services.api.house import House, UploadOrder
 from services.composition.defaults import apply_defaults
 from services.composition.engine_desk import Decisions
-from services.composition.house import follow_board, open_house
+from services.composition.house import follow_board, open_house, settle_board
 from services.composition.parts import Parts, open_host, open_parts, open_source
 from services.composition.workers import Worker, open_filler, open_loop
 from services.live.board import FeatureBlock
@@ -195,6 +195,7 @@ async def in_process(settings: Settings) -> AsyncIterator[House]:
         desks = await asyncio.to_thread(InProcess, parts)
         bind_market(settings.data_dir, desks.source.market_id)
         house = await asyncio.to_thread(open_house, parts, desks, desks.source.market_id)
+        await settle_board(house, desks, 0.0)
         desks.start()
         following = asyncio.create_task(follow_board(house, desks))
         try:

@@ -12,7 +12,7 @@ from ray.serve.handle import DeploymentHandle
 from services.api.app import create_app
 from services.api.house import House
 from services.composition.defaults import apply_defaults
-from services.composition.house import follow_board, open_house
+from services.composition.house import follow_board, open_house, settle_board
 from services.composition.parts import Parts, open_parts
 from services.deployments.desks import RayDesks
 from services.deployments.process import begin
@@ -27,6 +27,7 @@ from services.release import RELEASE
 from services.settings import Settings
 from services.store.protocol import Store
 
+BOARD_PATIENCE_S = 2.0
 MARKET_PATIENCE_S = 180.0  # the gap filler is a process of its own, and a busy machine takes its time
 
 
@@ -58,6 +59,7 @@ class Ingress:
         keeping = asyncio.create_task(reconciler.run())
         market_id = await asyncio.to_thread(_bound_market, parts.store)
         house = await asyncio.to_thread(open_house, parts, desks, market_id)
+        await settle_board(house, desks, BOARD_PATIENCE_S)
         following = asyncio.create_task(follow_board(house, desks))
         try:
             yield house
