@@ -1,4 +1,4 @@
-"""The gap filler: what is missing since trained_until, what to fill, progress from work done, and what was filled before."""
+"""The gap filler: what is missing since trained_until, filling it, progress from work done, and the fills so far."""
 
 import gradio as gr
 
@@ -24,7 +24,8 @@ FILL = """
         <label class="co-field">Search regions <input id="co-pick-regions" type="search" autocomplete="off"></label>
         <ul id="co-regions" class="co-choices"></ul></fieldset>
       <fieldset class="co-picker"><legend>Instance types</legend>
-        <label class="co-field">Search instance types <input id="co-pick-types" type="search" autocomplete="off"></label>
+        <label class="co-field">Search instance types
+          <input id="co-pick-types" type="search" autocomplete="off"></label>
         <ul id="co-types" class="co-choices"></ul></fieldset>
     </div>
     <p><b id="co-fill-span">Fill missing data</b> <span id="co-fill-estimate" class="co-note"></span></p>
@@ -51,7 +52,8 @@ HISTORY = """
   <div id="co-fills-problem" class="co-problem" role="alert" hidden></div>
   <div class="co-scroll"><table class="co-table">
     <thead><tr><th scope="col">Fill</th><th scope="col">Ordered by</th><th scope="col">What</th>
-      <th scope="col">Began</th><th scope="col">Took</th><th scope="col">Records</th><th scope="col">Result</th></tr></thead>
+      <th scope="col">Began</th><th scope="col">Took</th><th scope="col">Records</th>
+      <th scope="col">Result</th></tr></thead>
     <tbody id="co-fills"></tbody></table></div>
   <p id="co-fills-empty" class="co-empty" hidden>Nothing was filled yet. Choose above and press Fill gap.</p>
   <form id="co-import-form" class="co-form" hidden>
