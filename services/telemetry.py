@@ -83,6 +83,12 @@ class Metrics:
         self.swaps = Counter("cloudoptim_swaps", "Model and engine swaps.", ["what", "result"], registry=registry)
         self.subscribers = Gauge("cloudoptim_websocket_subscribers", "Open WebSockets.", ["stream"], registry=registry)
         self.events = Counter("cloudoptim_events", "Events appended to the log.", ["kind"], registry=registry)
+        self.deliveries = Counter(
+            "cloudoptim_deliveries", "Decisions sent to the central platform, by result.", ["result"], registry=registry
+        )
+        self.delivery_backlog = Gauge(
+            "cloudoptim_delivery_backlog", "Decisions that wait for the central platform.", registry=registry
+        )
         self.drift_alerts = Counter(
             "cloudoptim_drift_alerts", "Drift alerts raised.", ["model_id", "kind"], registry=registry
         )

@@ -1,5 +1,6 @@
 """Deciding for clusters: the question put together from the board, and the decisions that are worth telling."""
 
+import hashlib
 import json
 import zlib
 from collections.abc import Sequence
@@ -86,11 +87,12 @@ class DecisionDiary:
         for decision in output.decisions:
             content = _content(decision)
             last = self._store.get(LATEST, decision.cluster_id)
-            if last and last.value["content"] == content and _valid_until(last.value) > given.as_of:
+            if last and last.value.get("content") == content and _valid_until(last.value) > given.as_of:
                 continue
-            row = self._row(decision, output, given.as_of)
+            decision_id = _id_of(decision.cluster_id, content, last.value.get("decision_id", "") if last else "")
+            row = {"decision_id": decision_id, **self._row(decision, output, given.as_of)}
             kept = zlib.compress(json.dumps({**row, "input": json.loads(canonical(given))}).encode())
-            # The log first: what stands as the latest is always in the past as well.
+            # The log first: what stands as the latest is always in the past as well, and on its way to whoever is told.
             entry = self._store.append(LOG, decision.cluster_id, given.as_of, kept, fence=self._lease)
             self._store.put(LATEST, decision.cluster_id, {**row, "content": content}, fence=self._lease)
             if entry.seq % 100 == 0:
@@ -105,12 +107,15 @@ class DecisionDiary:
         else:
             document = self._store.get(LATEST, cluster_id)
             found = [document] if document else []
-        rows = [document.value for document in found]
+        rows = [document.value for document in found if "content" in document.value]
         return [{name: value for name, value in row.items() if name != "content"} for row in rows]
 
     def forget(self, cluster_id: str) -> None:
         """Nothing stands for a cluster that is gone; what was told of it stays in the past."""
-        self._store.delete(LATEST, cluster_id)
+        last = self._store.get(LATEST, cluster_id)
+        if last is not None:
+            # What is told of it when it comes back must not have the id of what was told before.
+            self._store.put(LATEST, cluster_id, {"decision_id": last.value.get("decision_id", "")})
 
     def past(self, cluster_id: str | None, limit: int, before: int | None) -> list[dict[str, Any]]:
         """Decisions as told, newest first; `before` is the seq to go on below."""
@@ -137,11 +142,23 @@ class DecisionDiary:
 
 
 def _content(decision: ClusterDecision) -> list[list[Any]]:
-    """What an orchestrator would do, without the figures that move with every tick."""
-    return [
-        [action.type, sorted(action.node_ids), action.target.model_dump(mode="json") if action.target else None]
+    """What an orchestrator would do, and what stands in the way, without the figures that move with every tick."""
+    actions = [
+        [
+            action.type,
+            sorted(action.node_ids),
+            action.target.model_dump(mode="json") if action.target else None,
+            sorted(action.receiving_node_ids),
+            dict(sorted(action.pods_per_node.items())),
+        ]
         for action in decision.recommendations
     ]
+    return [*actions, *(["conflict", sorted(conflict.constraints)] for conflict in decision.conflicts)]
+
+
+def _id_of(cluster_id: str, content: list[list[Any]], before: str) -> str:
+    """The idempotency key: one that is written again after a crash has the same, one that comes back later has not."""
+    return hashlib.sha256(json.dumps([cluster_id, before, content]).encode()).hexdigest()[:32]
 
 
 def _valid_until(row: dict[str, Any]) -> datetime:

@@ -58,6 +58,11 @@ class LedgerJournal:
         body = zlib.compress(json.dumps(asdict(told), default=_as_text).encode())
         self._store.append(LOG, _NAMES[type(told)], datetime.now(UTC), body)
 
+    def tell_all(self, told: Iterable[Told]) -> None:
+        """Append each."""
+        for one in told:
+            self.tell(one)
+
     def tell_cluster(self, cluster: Cluster | None, cluster_id: str, before: Mapping[str, Any] | None) -> None:
         """What a cluster holds now (None: it is gone), where that is news; `before` is its document until now."""
         nodes = spot_nodes(cluster) if cluster is not None else {}
