@@ -1,7 +1,6 @@
 """XGBoost's and LightGBM's boosters: restored by the libraries' own readers, in the confined child only, and checked.
 
-LightGBM's text is checked before its reader sees it. XGBoost's binary form is read first and checked in its JSON form
-before anything walks a tree; a file that breaks the reader itself breaks the child and is refused for that.
+Their forms are checked before their readers see them, as those trust every size and index.
 All functions raise ValueError for what no honest booster is.
 """
 
@@ -14,7 +13,8 @@ import numpy as np
 import treelite
 import xgboost
 
-from services.models.booster_text import MAX_FEATURES, MAX_TREES, check_lightgbm, splits
+from services.models.booster_form import Split, check_learner, check_xgboost
+from services.models.booster_text import MAX_FEATURES, check_lightgbm, splits
 
 PLAIN = (bool, int, float, str, type(None))
 XGBOOST_STATE = {"handle", "best_iteration", "best_score", "feature_names", "feature_types", "_train_called"}
@@ -33,6 +33,7 @@ def restore_xgboost(target: Any, state: object) -> None:
     """BUILD of a `xgboost.Booster`: XGBoost's own reader, over bytes."""
     if type(state) is not dict or not state.keys() <= XGBOOST_STATE or type(state.get("handle")) is not bytearray:
         raise ValueError("a booster has other parts than XGBoost's")
+    check_xgboost(state["handle"])
     xgboost.Booster.__setstate__(target, state)
     target.set_param({"nthread": 1, "device": "cpu"})
 
@@ -55,22 +56,19 @@ def restore_lightgbm(target: Any, state: object) -> None:
 def check_booster(booster: Any) -> None:
     """A booster inside another model, or on its own."""
     if type(booster) is xgboost.Booster:
-        list(xgboost_splits(booster))
+        xgboost_splits(booster)
     else:
         check_lightgbm(booster.model_to_string(num_iteration=-1))
 
 
-def xgboost_splits(booster: Any) -> Iterator[tuple[int, float]]:
+def xgboost_splits(booster: Any) -> list[Split]:
     """(feature, threshold) of each split, checked on the way."""
+    if getattr(booster, "handle", None) is None:
+        raise ValueError("the booster is not fitted")
     width = booster.num_features()
     if not 1 <= width <= MAX_FEATURES:
         raise ValueError("a booster has 1 to 10,000 features")
-    if any(kind == "c" for kind in booster.feature_types or ()):
-        raise ValueError("a booster over categories is not taken: features here are numbers")
-    if hasattr(booster, "handle") and booster.handle is None:
-        raise ValueError("the booster is not fitted")
-    for tree in xgboost_trees(booster):
-        yield from _checked_splits(tree, width)
+    return check_learner(json.loads(booster.save_raw("json"))["learner"], width)
 
 
 def xgboost_trees(booster: Any) -> list[Tree]:
@@ -78,41 +76,10 @@ def xgboost_trees(booster: Any) -> list[Tree]:
     inner = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
     model = inner.get("gbtree", inner)["model"]
     trees: list[Tree] = model.get("trees", [])
-    if len(trees) > MAX_TREES:
-        raise ValueError(f"a booster has at most {MAX_TREES:,} trees")
     return trees
 
 
-def _checked_splits(tree: Tree, width: int) -> list[tuple[int, float]]:
-    """Walk from the root; every node is met once at most, so the walk ends."""
-    left, right = tree["left_children"], tree["right_children"]
-    features, thresholds = tree["split_indices"], tree["split_conditions"]
-    count = len(left)
-    if not count or any(len(part) != count for part in (right, features, thresholds, tree["default_left"])):
-        raise ValueError("a tree's parts have other sizes than its nodes")
-    if any(tree.get("split_type") or ()):
-        raise ValueError("a tree splits by categories, and features here are numbers")
-    if tree["tree_param"]["size_leaf_vector"] not in ("0", "1"):
-        raise ValueError("a booster here has one output")
-    met, waiting, found = {0}, [0], []
-    while waiting:
-        node = waiting.pop()
-        if not np.isfinite(thresholds[node]):
-            raise ValueError("a tree has a threshold or a value that is no number")
-        if left[node] == right[node] == -1:
-            continue
-        if not 0 <= features[node] < width:
-            raise ValueError(f"a tree splits by a feature outside the {width} it has")
-        for child in (left[node], right[node]):
-            if not 0 <= child < count or child in met:
-                raise ValueError("a tree has a child outside its nodes or with two parents")
-            met.add(child)
-            waiting.append(child)
-        found.append((features[node], thresholds[node]))
-    return found
-
-
-def lightgbm_splits(booster: Any) -> Iterator[tuple[int, float]]:
+def lightgbm_splits(booster: Any) -> Iterator[Split]:
     """(feature, threshold) of each split."""
     return splits(booster.model_to_string(num_iteration=-1))
 

@@ -16,6 +16,7 @@ import skops.io
 from skops.io._protocol import PROTOCOL
 
 from services.models import permitted, safe_types
+from services.models.booster_form import check_xgboost
 from services.models.booster_text import check_lightgbm
 from services.models.boosters import LIGHTGBM_STATE, XGBOOST_STATE
 from services.models.safe_load import RefusedPickle
@@ -88,7 +89,7 @@ def read_skops(file: IO[bytes]) -> tuple[Any, str]:
         if type(schema) is not dict or schema.get("protocol") != PROTOCOL or schema["protocol"] is True:
             # Older forms have the same names of parts for other content.
             raise ValueError(f"it was saved by another version of skops than {skops.__version__}, in another form")
-        walk = Walk()
+        walk = Walk(archive)
         walk.node(schema, 0)
         copy = _copy(archive, schema, walk.files)
     return skops.io.load(copy, trusted=sorted(walk.names)), walk.version
@@ -108,7 +109,8 @@ def _copy(archive: zipfile.ZipFile, schema: Node, files: set[str]) -> io.BytesIO
 class Walk:
     """Goes through a schema, refuses what is not permitted and collects what it met."""
 
-    def __init__(self) -> None:
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
         self.names: set[str] = set()
         self.files: set[str] = set()
         self.version = ""
@@ -141,13 +143,20 @@ class Walk:
         for key in state:
             if key.startswith("__") or callable(getattr(kind, key, None)):
                 raise RefusedPickle(f"{name}.{key}", "would hide a method")
-        if name == "xgboost.core.Booster" and not state.keys() <= XGBOOST_STATE:
-            raise ValueError("a booster has other parts than XGBoost's")
+        if name == "xgboost.core.Booster":
+            self._xgboost(state)
         if name == "lightgbm.basic.Booster":
             self._lightgbm(state)
         version = state.get("_sklearn_version")
         if version is not None and name.startswith("sklearn.") and version.get("__loader__") == "JsonNode":
             self.version = self.version or str(json.loads(version["content"]))[:50]
+
+    def _xgboost(self, state: Node) -> None:
+        """Its bytes are checked before XGBoost's reader sees them."""
+        handle = state.get("handle", {})
+        if not state.keys() <= XGBOOST_STATE or handle.get("__loader__") != "BytearrayNode":
+            raise ValueError("a booster has other parts than XGBoost's")
+        check_xgboost(self._archive.read(str(handle["file"])))
 
     def _lightgbm(self, state: Node) -> None:
         """Its text is checked before LightGBM's reader sees it."""
