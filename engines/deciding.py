@@ -30,6 +30,7 @@ def decided(opened: OpenedEngine, configured: DecisionInput, generation: int) ->
         version=opened.entry.version,
         generation=generation,
         input_sha256=digest(data),
+        config=configured.config,
     )
     return identified(output, made_by)
 

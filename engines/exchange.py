@@ -42,6 +42,9 @@ class MadeBy(Strict):
     version: Name = Field(description="The engine's version")
     generation: int = Field(ge=0, description="Generation of the selection that was active (count)")
     input_sha256: str = Field(description="SHA-256 of the canonical input, config included (hex)")
+    config: dict[str, Any] = Field(
+        default_factory=dict, description="The config it decided with: with the kept input, all that a re-issue needs"
+    )
     stands_in_for: StoodInFor | None = Field(
         default=None, description="The selected engine when it failed and another one decided; null when it decided"
     )

@@ -117,22 +117,25 @@ class History:
         *,
         carry_in: bool = True,
         known_at: datetime | None = None,
+        stamped: bool = False,
     ) -> pl.DataFrame:
         """Points in [start, end) by pool and time (`frames.PRICES`), each pool preceded by its last point before start.
 
-        Without `carry_in` that earlier point is left out. `known_at` hides what was ingested later.
+        Without `carry_in` that earlier point is left out. `known_at` hides what was ingested later; with `stamped`
+        each row has its `ingested_at` too.
         """
+        columns = [*PRICES, "ingested_at"] if stamped else list(PRICES)
         rows = self._prices.scan().filter(scope.predicate())
         if known_at is not None:
             rows = rows.filter(pl.col("ingested_at") <= known_at)
         if end is not None:
             rows = rows.filter(pl.col("at") < end)
         if start is None:
-            return rows.select(*PRICES).sort("pool_id", "at").collect()
-        inside = rows.filter(pl.col("at") >= start).select(*PRICES)
+            return rows.select(columns).sort("pool_id", "at").collect()
+        inside = rows.filter(pl.col("at") >= start).select(columns)
         if carry_in:
-            before = rows.filter(pl.col("at") < start).select(*PRICES)
-            last = before.group_by("pool_id").agg(pl.all().sort_by("at").last()).select(*PRICES)
+            before = rows.filter(pl.col("at") < start).select(columns)
+            last = before.group_by("pool_id").agg(pl.all().sort_by("at").last()).select(columns)
             inside = pl.concat([last, inside])
         return inside.sort("pool_id", "at").collect()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from engines.catalogue import Catalogue, OpenedEngine
 from engines.contract import DecisionInput, DecisionOutput
+from engines.deciding import FAULTS_SHOWN, ask
 from engines.errors import EngineFailed
 from engines.replay.playing import Contender
 from engines.structure import faults
@@ -47,14 +48,9 @@ def _entrant(opened: OpenedEngine, takes_cost: bool) -> Entrant:
     entry = opened.entry
 
     def decide(given: DecisionInput) -> DecisionOutput:
-        try:
-            output = DecisionOutput.model_validate(opened.engine.decide(given))
-        except EngineFailed:
-            raise
-        except Exception as error:  # whatever an engine raises is its failure, not ours
-            raise EngineFailed(entry.engine_id, f"{type(error).__name__}: {error}") from error
+        output = ask(opened, given)
         if found := faults(given, output):
-            raise EngineFailed(entry.engine_id, "its answer is no decision: " + "; ".join(found[:3]))
+            raise EngineFailed(entry.engine_id, "its answer is no decision: " + "; ".join(found[:FAULTS_SHOWN]))
         return output
 
     def at(interruption_node_hours: float) -> Contender:
