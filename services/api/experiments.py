@@ -72,7 +72,8 @@ def listed(
 async def standing(house: InHouse, experiment_id: str) -> Response:
     """How the arms stand: what each did, how fast, how well; or that there is not enough data to say."""
     experiment = await run_in_threadpool(house.experiments.book.get, experiment_id)
-    found = await run_in_threadpool(house.experiments.standing, experiment)
+    block = house.board.block
+    found = await run_in_threadpool(house.experiments.standing, experiment, block.pool_ids if block else ())
     return Json({**_row(experiment), **found})
 
 

@@ -7,6 +7,7 @@ from services.live.experiments.arms import Arms
 from services.live.experiments.noting import noting
 from services.live.experiments.room import ExperimentRoom, Tools
 from services.live.experiments.shadow import Shadow
+from services.live.experiments.standing import LedgerOutcomes
 from services.live.experiments.ticking import TickArms
 from services.live.ledger.spool import Spool
 from services.models.shelf import Shelf
@@ -22,5 +23,6 @@ def open_experiments(parts: Parts, swaps: Swaps, history: History, spool: Spool,
     """Where experiments are begun and ended, and whose arms answer requests."""
     arms = Arms(parts.store, parts.slots)
     shelf = Shelf(parts.settings.model_dir)
-    tools = Tools(parts.store, shelf, parts.activations, parts.slots, swaps, Audit(parts.store), history, market_id)
+    outcomes = LedgerOutcomes(history)
+    tools = Tools(parts.store, shelf, parts.activations, parts.slots, swaps, Audit(parts.store), outcomes, market_id)
     return ExperimentRoom(tools, arms, Shadow(arms.tally, noting(spool)))

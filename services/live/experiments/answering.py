@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from services.live.experiments.counts import Tally
 from services.live.experiments.experiment import Arm
 from services.live.experiments.trial import Trial
-from services.models.held import Lent
+from services.models.held import Lent, Loan
 from services.models.predictor import Scored, predict, predict_soon
 from services.models.scorer import Matrix, Vector
 
@@ -77,7 +77,8 @@ def challenge(
     trial: Trial, tally: Tally, arm: Arm, rows: Rows, places: NDArray[np.intp], served: int = 0
 ) -> Part | None:
     """A challenger's answer for many rows, off the event loop; None when it has none. `served` is for its figures."""
-    if arm is trial.experiment.control or (loan := trial.lend(arm)) is None:
+    loan = _borrowed(trial, tally, arm)
+    if loan is None:
         return None
     with loan as lent:
         try:
@@ -87,6 +88,16 @@ def challenge(
             return None
     tally.add(trial.experiment_id, arm.arm, calls=1, served=served)
     return Part(lent, scored, places, trial.experiment_id, arm.arm)
+
+
+def _borrowed(trial: Trial, tally: Tally, arm: Arm) -> Loan | None:
+    """A challenger's scorer; None for the control, and for one that could not be loaded here, which is a failure."""
+    if arm is trial.experiment.control:
+        return None
+    loan = trial.lend(arm)
+    if loan is None:
+        tally.add(trial.experiment_id, arm.arm, calls=1, errors=1, error="it is not loaded in this process")
+    return loan
 
 
 @contextmanager
@@ -102,7 +113,8 @@ def _failures(trial: Trial, tally: Tally, arm: Arm) -> Iterator[None]:
 
 async def _challenged(trial: Trial, tally: Tally, arm: Arm, rows: Rows, places: NDArray[np.intp]) -> Part | None:
     """A challenger's own answer; None when it has none."""
-    if arm is trial.experiment.control or (loan := trial.lend(arm)) is None:
+    loan = _borrowed(trial, tally, arm)
+    if loan is None:
         return None
     with loan as lent:
         began = time.perf_counter()

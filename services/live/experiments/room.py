@@ -1,6 +1,7 @@
 """The room of experiments: they are begun, weighed anew, promoted and ended here; one change at a time."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -8,16 +9,16 @@ from typing import Any
 import structlog
 from ulid import ULID
 
-from gapfill.history import History
 from services.audit import Audit
 from services.errors import NoActiveModel, RevisionConflict
 from services.live.experiments.arms import Arms
 from services.live.experiments.errors import ExperimentEnded, ExperimentInvalid
 from services.live.experiments.experiment import Arm, Change, Experiment, Status
+from services.live.experiments.guard import Guard
 from services.live.experiments.order import ExperimentOrder, arms_of, weights_of
 from services.live.experiments.shadow import Shadow
 from services.live.experiments.split import Split
-from services.live.experiments.standing import activity, counts_of
+from services.live.experiments.standing import Outcomes, counts_of, standing_of
 from services.live.experiments.telling import tell
 from services.models.activation import Activations, Pointer
 from services.models.shelf import Shelf
@@ -26,7 +27,7 @@ from services.models.swapping import Swaps
 from services.models.version import Task
 from services.store.protocol import Store
 
-THE_SERVER = "the server"
+THE_GUARD = "the guard"
 _log = structlog.get_logger(__name__)
 
 
@@ -40,7 +41,7 @@ class Tools:
     slots: Slots
     swaps: Swaps
     audit: Audit
-    history: History
+    outcomes: Outcomes
     market_id: str
 
 
@@ -51,6 +52,7 @@ class ExperimentRoom:
         self._tools = tools
         self.arms = arms
         self.shadow = shadow
+        self._guard = Guard(tools.store, tools.outcomes, f"guard/{ULID()}")
         self.book = arms.book
 
     async def begin(self, order: ExperimentOrder, by: str) -> Experiment:
@@ -161,16 +163,24 @@ class ExperimentRoom:
             status: Status = "promoted" if promoted else "aborted"
             self.end_and_tell(experiment, status, active.by, reason, promoted.arm if promoted else None)
         self.arms.follow()
+        guarded = [one for one in self.arms.running().values() if one.guard is not None]
+        if not guarded:
+            self._guard.off_duty()
+        elif self._guard.on_duty():
+            for experiment in guarded:
+                if reason := self._guard.verdict(experiment):
+                    self.end_and_tell(experiment, "rolled_back", THE_GUARD, reason)
 
     def close(self) -> None:
         """Let all go; what was counted is written."""
         self.shadow.close()
         self.arms.close()
+        self._guard.off_duty()
 
-    def standing(self, experiment: Experiment) -> dict[str, Any]:
-        """How its arms stand."""
-        counts = counts_of(self._tools.store, experiment)
-        return {"standing": {arm: activity(one) for arm, one in counts.items()}}
+    def standing(self, experiment: Experiment, pool_ids: Sequence[str]) -> dict[str, Any]:
+        """How its arms stand; `pool_ids` are the tracked ones."""
+        rows = self._tools.outcomes.rows(experiment, datetime.now(UTC))
+        return standing_of(experiment, counts_of(self._tools.store, experiment), rows, pool_ids)
 
     async def _changed(self, experiment: Experiment) -> None:
         await asyncio.to_thread(tell, self._tools.store, self._tools.market_id, experiment)

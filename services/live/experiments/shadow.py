@@ -17,7 +17,7 @@ from services.live.experiments.counts import Tally
 from services.live.experiments.trial import Trial
 from services.models.predictor import Scored, predict
 
-MOST_WAITING = 1000
+MOST_WAITING = 10_000
 STOP_PATIENCE_S = 5.0
 _log = structlog.get_logger(__name__)
 
@@ -33,7 +33,8 @@ class Shown:
     made_at: datetime
     block_as_of: datetime
     what_if: NDArray[np.bool_] | None = None
-    block: FeatureBlock | None = None  # of a tick; None for a request, whose time can be held beside the control's
+    block: FeatureBlock | None = None  # of a tick
+    timed: bool = True  # one request by itself, so that its time can be held beside the control's
 
 
 # Takes what a challenger said of some rows; called on the shadow's thread, and may raise.
@@ -108,7 +109,7 @@ class Shadow:
                 except Exception as error:  # noqa: BLE001 - nobody was to be told: it is counted
                     self._tally.add(trial.experiment_id, arm.arm, calls=1, errors=1, error=repr(error))
                     continue
-                took = time.perf_counter() - began if shown.block is None else None
+                took = time.perf_counter() - began if shown.timed else None
                 self._tally.add(trial.experiment_id, arm.arm, calls=1, shadow=len(shown.pool_ids), seconds=took)
                 places = np.arange(len(shown.pool_ids))
                 part = Part(lent, scored, places, trial.experiment_id, arm.arm)

@@ -7,6 +7,7 @@ that grow, so that a change of weights moves no other pool.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -21,8 +22,12 @@ Runs = tuple[tuple[int, int], ...]  # (arm, buckets running), all buckets in ord
 
 def bucket_of(salt: str, pool_id: str) -> int:
     """0..9999, even over pools and independent between salts (64 bits of BLAKE2b)."""
-    digest = hashlib.blake2b(pool_id.encode(), digest_size=8, key=hashlib.blake2b(salt.encode()).digest()).digest()
-    return int.from_bytes(digest, "big") % BUCKETS
+    return int.from_bytes(hashlib.blake2b(pool_id.encode(), digest_size=8, key=_key(salt)).digest(), "big") % BUCKETS
+
+
+@lru_cache(maxsize=64)
+def _key(salt: str) -> bytes:
+    return hashlib.blake2b(salt.encode()).digest()
 
 
 def shares_of(wanted: Mapping[str, float]) -> dict[str, int]:

@@ -51,7 +51,8 @@ class TickArms:
             if trial.in_shadow:
                 rows_shown = (block.names, block.matrix, block.imputed, block.silence_h())
                 at = datetime.now(UTC)
-                self._shadow.show(Shown(trial, block.pool_ids, rows_shown, block.as_of, at, block.as_of, None, block))
+                as_of, pool_ids = block.as_of, block.pool_ids
+                self._shadow.show(Shown(trial, pool_ids, rows_shown, as_of, at, as_of, None, block, timed=False))
 
     def close(self) -> None:
         """Let all go."""
