@@ -110,6 +110,7 @@ def details(house: InHouse, model_id: str) -> dict[str, Any]:
         **version.row(),
         **_row(house, version, active),
         "activation_history": [turn.model_dump(mode="json") for turn in turns],
+        "rolls_back_to": pointer.previous if pointer and pointer.model_id == version.model_id else None,
     }
 
 
@@ -163,7 +164,7 @@ async def _begin_to_fill(house: House) -> dict[str, Any]:
     try:
         job = await house.gaps.ensure_filled()
     except (MarketError, Unavailable) as error:
-        return {"gap_fill_task_id": None, "gap_fill_refused": f"{error}; order it with POST gap-filler/fill"}
+        return {"gap_fill_task_id": None, "gap_fill_refused": f"{error}; the filler tries again by itself"}
     return {"gap_fill_task_id": job.task_id if job else None}
 
 
