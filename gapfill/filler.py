@@ -19,7 +19,7 @@ from gapfill.jobs import CANCELLED, Documents, Job, JobBook, Mode, Shard
 from gapfill.limits import FillLimits
 from gapfill.observing import FillObserver, NoObserver
 from gapfill.plan import Analysis, ShardPlan
-from gapfill.predicting import GapPredictor
+from gapfill.predicting import GapModel, GapPredictor
 from gapfill.prices import PriceSource
 from gapfill.pulled import PulledBook
 from gapfill.requests import FillRequest, Target, missing, offered, resolve, whole
@@ -77,6 +77,7 @@ class GapFiller:
         self._lock = threading.RLock()
         self._woken = threading.Event()
         self._compacted = time.monotonic()
+        self._ensured: frozenset[str] | None = None  # the models whose gap was ordered last
 
     # Asking
 
@@ -104,14 +105,16 @@ class GapFiller:
         What has been pulled before is left out, so after a restart only the time since is pulled, and so are defaults
         that the market does not have. A running job that covers the gap and has yet to predict is returned instead.
         """
-        target = self._default_target()
-        if target is None:
+        models = _named(self._predictor.models())
+        if (target := self._default_target()) is None:
+            self._ensured = models
             return None
         with self._lock:
-            for job in self._book.unfinished():
-                if job.mode != "predict" and job.phase == "pulling" and _covers(job, target):
-                    return job
-            return self._order(target, "missing", missing(target, self._limits, self._pulled), requested_by)
+            pulling = (job for job in self._book.unfinished() if job.mode != "predict" and job.phase == "pulling")
+            job = next((job for job in pulling if _covers(job, target)), None)
+            job = job or self._order(target, "missing", missing(target, self._limits, self._pulled), requested_by)
+            self._ensured = models
+            return job
 
     def predict_gaps(self, requested_by: str = "server") -> Job | None:
         """Order the active models' missing gap predictions from the history as it stands; None without a model."""
@@ -197,14 +200,15 @@ class GapFiller:
     def run(self, stop: threading.Event, *, ensure: bool = False) -> None:
         """Run jobs, oldest first, until `stop`; a job that is then unfinished goes on at the next start.
 
-        With `ensure` it begins with `ensure_filled`, as often as it takes the market to answer. Raises `StaleWriter`
-        when another holder has taken over.
+        With `ensure` it begins with `ensure_filled`, and does so again when other models have become active, as often
+        as it takes the market to answer. Raises `StaleWriter` when another holder has taken over.
         """
         ensure_at = time.monotonic() if ensure else math.inf
         while not stop.is_set():
             self._woken.clear()
             if time.monotonic() >= ensure_at:
-                ensure_at = math.inf if self._try_to_ensure() else time.monotonic() + _ASK_AGAIN_S
+                self._ensure_for_new_models()
+                ensure_at = time.monotonic() + _ASK_AGAIN_S
             ran = self.run_next(stop)
             if time.monotonic() - self._compacted > _COMPACT_EVERY_S:
                 self._compacted = time.monotonic()
@@ -237,13 +241,13 @@ class GapFiller:
         while not stop.is_set() and time.monotonic() < until and not self._woken.wait(_NAP_S):
             pass
 
-    def _try_to_ensure(self) -> bool:
+    def _ensure_for_new_models(self) -> None:
+        if _named(self._predictor.models()) == self._ensured:
+            return
         try:
             self.ensure_filled()
         except MarketError as error:
             _log.warning("gap_not_ensured", region=error.region, detail=error.detail)
-            return False
-        return True
 
     def _prepare(self, job: Job, stop: threading.Event) -> Running:
         return Running(
@@ -290,3 +294,7 @@ def _covers(job: Job, target: Target) -> bool:
         and set(job.product_descriptions) >= set(target.products)
         and job.gap_start <= target.gap_start
     )
+
+
+def _named(models: Sequence[GapModel]) -> frozenset[str]:
+    return frozenset(model.model_id for model in models)
