@@ -19,6 +19,7 @@ from services.api import (
     models,
     operations,
     predict,
+    predict_batch,
     problems,
 )
 from services.api.gate import Gate
@@ -28,7 +29,20 @@ from services.release import RELEASE
 
 RECONCILE_S = 1.0
 _log = structlog.get_logger(__name__)
-NOUNS = (models, engines, gap_filler, predict, decide, live, drift, experiments, auth, operations, inference_protocol)
+NOUNS = (
+    models,
+    engines,
+    gap_filler,
+    predict,
+    predict_batch,
+    decide,
+    live,
+    drift,
+    experiments,
+    auth,
+    operations,
+    inference_protocol,
+)
 
 
 def create_app(

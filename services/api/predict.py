@@ -49,14 +49,19 @@ class PredictRequest(BaseModel):
 @needs("invoker")
 async def spot_interruption(house: InHouse, request: PredictRequest, include: str | None = None) -> Response:
     """The probability that a spot instance of the pool is interrupted within the model's horizon."""
+    answer = await house.inference.answer(request.ask(include_features=check_include(include)))
+    telemetry.model_id.set(answer["model_id"])
+    house.metrics.predictions.labels(model_id=answer["model_id"], origin="served").inc(len(answer["pools"]))
+    return Json(answer)
+
+
+def check_include(include: str | None) -> bool:
+    """Whether features are to be included; raises `RequestInvalid` for what cannot be."""
     if include not in (None, "features"):
         raise RequestInvalid(
             "include", f"{include[:40]!r} cannot be included.", "Send include=features, or leave it out."
         )
-    answer = await house.inference.answer(request.ask(include_features=include == "features"))
-    telemetry.model_id.set(answer["model_id"])
-    house.metrics.predictions.labels(model_id=answer["model_id"], origin="served").inc(len(answer["pools"]))
-    return Json(answer)
+    return include == "features"
 
 
 @router.get("/predictions/latest", response_class=Json)

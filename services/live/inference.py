@@ -1,5 +1,6 @@
 """Answering a prediction request from memory: feature rows of the board, what the request overrides, one scorer."""
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,9 +17,9 @@ from services.live.experiments.trial import Trial
 from services.live.facts import Places
 from services.live.ledger.noting import made_up, note_answer
 from services.live.ledger.spool import Spool
-from services.live.predicted import Ask, alone, answer_of
+from services.live.predicted import Ask, answer_of, by_one
 from services.models.awaiting import lend_soon
-from services.models.held import Lent
+from services.models.held import Lent, Loan
 from services.models.predictor import predict_soon
 from services.models.slots import Slots
 from services.models.version import Task
@@ -45,9 +46,11 @@ class Inference:
         self._board = board
         self._slots = slots
         self._max_age_s = max_age_s
-        self._arms = arms
+        self.arms = arms
         self._shadow = shadow
         self._spool = spool
+        # One batch at a time works in a process, so that single requests keep most of it to themselves.
+        self.batches = asyncio.Semaphore(1)
 
     async def answer(self, ask: Ask, now: datetime | None = None) -> dict[str, Any]:
         """The highest interruption probability over the zones asked for, and each zone's under `pools`.
@@ -58,20 +61,24 @@ class Inference:
         at = now or datetime.now(UTC)
         loan = self._slots.lend(TASK) if ask.model_id is None else await lend_soon(self._slots, ask.model_id)
         with loan as lent:
-            block, places, rows = self._rows(ask, lent, at)
-            trial = self._trial(ask, lent)
-            if trial is None or self._arms is None:
-                parts = [alone(lent, await predict_soon(lent.scorer, lent.version, *rows))]
+            block, places, rows = self.rows(ask, lent, at)
+            trial = self.trial(ask.model_id, lent)
+            if trial is None or self.arms is None:
+                parts = [by_one(lent, await predict_soon(lent.scorer, lent.version, *rows))]
             else:
                 pool_ids = [block.pool_ids[place] for place in places]
-                parts = await answer_soon(trial, self._arms.tally, lent, pool_ids, rows)
-        return self._told(ask, trial, block, places, rows, parts, at)
+                parts = await answer_soon(trial, self.arms.tally, lent, pool_ids, rows)
+        return self.told(ask, trial, block, places, rows, parts, at)
 
-    def _trial(self, ask: Ask, lent: Lent) -> Trial | None:
-        """The experiment that the request takes part in: one that names a model stands outside."""
-        return self._arms.trial(TASK, lent.version.model_id) if self._arms and ask.model_id is None else None
+    def lend(self, model_id: str | None) -> Loan:
+        """The active version or the one that is named; off the event loop, for it may have to be loaded."""
+        return self._slots.lend(TASK) if model_id is None else self._slots.lend_version(model_id)
 
-    def _told(
+    def trial(self, model_id: str | None, lent: Lent) -> Trial | None:
+        """The experiment that a request takes part in: one that names a model stands outside."""
+        return self.arms.trial(TASK, lent.version.model_id) if self.arms and model_id is None else None
+
+    def told(
         self,
         ask: Ask,
         trial: Trial | None,
@@ -80,8 +87,10 @@ class Inference:
         rows: Rows,
         parts: list[Part],
         at: datetime,
+        *,
+        alone: bool = True,
     ) -> dict[str, Any]:
-        """The answer; a shadow is shown what it was about."""
+        """The answer; it is noted, and a shadow is shown what it was about. `alone`: not one of a batch."""
         told = answer_of(ask, parts, block, places, at)
         if self._spool is not None:
             note_answer(self._spool, ask, block, places, parts, at)
@@ -89,10 +98,10 @@ class Inference:
             pool_ids = tuple(block.pool_ids[place] for place in places)
             start = max(at, ask.launch_time) if ask.launch_time else at
             what_if = made_up(ask.spot_price, block, places)
-            self._shadow.show(Shown(trial, pool_ids, rows, start, at, block.as_of, what_if))
+            self._shadow.show(Shown(trial, pool_ids, rows, start, at, block.as_of, what_if, timed=alone))
         return told
 
-    def _rows(self, ask: Ask, lent: Lent, at: datetime) -> tuple[FeatureBlock, Places, Rows]:
+    def rows(self, ask: Ask, lent: Lent, at: datetime) -> tuple[FeatureBlock, Places, Rows]:
         """The rows of the pools asked for, as `predict` takes them."""
         _check(ask, lent)
         block, places = self._find(ask, at)

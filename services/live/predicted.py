@@ -30,7 +30,7 @@ class Ask:
     include_features: bool = False
 
 
-def alone(lent: Lent, scored: Scored) -> Part:
+def by_one(lent: Lent, scored: Scored) -> Part:
     """One model for all rows, outside of experiments."""
     return Part(lent, scored, np.arange(len(scored.values)))
 
