@@ -21,6 +21,7 @@ from services.api import (
     predict,
     predict_batch,
     problems,
+    replay,
 )
 from services.api.gate import Gate
 from services.api.house import House
@@ -32,6 +33,7 @@ _log = structlog.get_logger(__name__)
 NOUNS = (
     models,
     engines,
+    replay,
     gap_filler,
     predict,
     predict_batch,

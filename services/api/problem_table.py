@@ -1,8 +1,10 @@
 """The table of problems: each error type with its status, its stable `type`, its close code and its words."""
 
-from services.api.problem_tables import engines, experiments, gap_filler, models, server
+from services.api.problem_tables import engines, experiments, gap_filler, models, replay, server
 from services.api.problem_tables.problem import Problem, Table
 
 __all__ = ["TABLE", "Problem"]
 
-TABLE: Table = server.TABLE | models.TABLE | experiments.TABLE | engines.TABLE | gap_filler.TABLE
+TABLE: Table = (
+    server.TABLE | models.TABLE | experiments.TABLE | engines.TABLE | gap_filler.TABLE | replay.TABLE
+)
