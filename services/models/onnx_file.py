@@ -16,7 +16,7 @@ import onnxruntime
 
 from services.models.onnx_trees import check_trees
 from services.models.refusal import Refusal
-from services.models.uploaded import Gives, Uploaded
+from services.models.uploaded import Gives, Uploaded, within_float32
 
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml"}
 LOOPS = {"Loop", "Scan"}
@@ -216,8 +216,8 @@ def _ask(session: Any, inputs: list[Any], output: str, rows: Matrix) -> Any:
 
 
 def _cast(rows: Matrix, value: Any) -> Matrix:
-    with np.errstate(over="ignore"):
-        return np.ascontiguousarray(rows, TYPES[value.type])
+    kind = TYPES[value.type]
+    return np.ascontiguousarray(within_float32(rows) if kind is np.float32 else rows, kind)
 
 
 def _refused(detail: str) -> Refusal:

@@ -43,6 +43,11 @@ class Uploaded:
     importance: Callable[[list[str]], dict[str, float] | None]
 
 
+def within_float32(rows: Matrix) -> Matrix:
+    """What has no float32 becomes the largest there is, as libraries over float32 refuse infinity; NaN stays."""
+    return np.clip(rows, -LARGEST, LARGEST)
+
+
 def from_object(loaded: Any) -> Uploaded:
     """Of an estimator or booster whose parts were checked; raises what its library raises where it is not fitted."""
     if isinstance(loaded, xgboost.Booster | lightgbm.Booster):
@@ -51,7 +56,10 @@ def from_object(loaded: Any) -> Uploaded:
     probability = hasattr(loaded, "predict_proba")
     classifier = probability or is_classifier(loaded)
 
+    narrow = type(loaded) in XGBOOST
+
     def predict(rows: Matrix) -> Any:
+        rows = within_float32(rows) if narrow else rows
         table = rows if names is None else pd.DataFrame(rows, columns=names)
         try:
             return kinds.predict(loaded, table)
@@ -132,5 +140,5 @@ def _ask_booster(booster: Any, rows: Matrix) -> Any:
             return np.asarray(booster.predict(rows), float).reshape(len(rows))
         except FOREIGN as error:
             raise ValueError(str(error)) from error
-    table = xgboost.DMatrix(np.clip(rows, -LARGEST, LARGEST), feature_names=booster.feature_names, nthread=1)
+    table = xgboost.DMatrix(within_float32(rows), feature_names=booster.feature_names, nthread=1)
     return np.asarray(booster.predict(table), float).reshape(len(rows))
