@@ -153,6 +153,11 @@ class LiveSettings(BaseModel):
     drift_ks: float = Field(
         0.15, alias="DRIFT_KS", gt=0, le=1, description="Kolmogorov-Smirnov distance from which on a feature drifts."
     )
+    refuse_unskilled: bool = Field(
+        False,
+        alias="REFUSE_UNSKILLED_FORECASTS",
+        description="Whether predict refuses models that were no better than the naive forecast over the last week.",
+    )
     event_log_keep: int = Field(
         2000,
         alias="EVENT_LOG_KEEP",
@@ -192,4 +197,11 @@ class PlatformSettings(BaseModel):
     )
     central_platform_api_key: SecretStr | None = Field(
         None, alias="CENTRAL_PLATFORM_API_KEY", description="The key that the core platform knows this server by."
+    )
+    central_platform_pull_s: float = Field(
+        60.0,
+        alias="CENTRAL_PLATFORM_PULL_SECONDS",
+        ge=0,
+        le=86_400,
+        description="Seconds between two looks at the core platform's clusters; 0: it is not asked for any.",
     )

@@ -8,10 +8,12 @@ import structlog
 from fastapi import FastAPI
 
 from services.api import (
+    accuracy,
     auth,
     decide,
     drift,
     engines,
+    events,
     experiments,
     gap_filler,
     inference_protocol,
@@ -39,6 +41,8 @@ NOUNS = (
     predict_batch,
     decide,
     live,
+    events,
+    accuracy,
     drift,
     experiments,
     auth,

@@ -25,6 +25,7 @@ from services.live.experiments.room import ExperimentRoom
 from services.live.feed import Feed
 from services.live.inference import Inference
 from services.live.latest import Latest
+from services.live.ledger.skill import SkillBoard
 from services.live.ledger.spool import Spool
 from services.live.named_models import NamedModels
 from services.live.selection import EngineSelection
@@ -137,6 +138,7 @@ class House:
     board: FeatureBoard
     inference: Inference
     spool: Spool
+    skills: SkillBoard
     feed: Feed
     latest: Latest
     clusters: Clusters

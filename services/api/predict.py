@@ -51,6 +51,9 @@ async def spot_interruption(house: InHouse, request: PredictRequest, include: st
     """The probability that a spot instance of the pool is interrupted within the model's horizon."""
     answer = await house.inference.answer(request.ask(include_features=check_include(include)))
     telemetry.model_id.set(answer["model_id"])
+    if house.settings.refuse_unskilled and request.model_id is None:
+        # It was noted all the same: only so can the model show that it has become better.
+        await run_in_threadpool(house.skills.check, answer["model_id"])
     house.metrics.predictions.labels(model_id=answer["model_id"], origin="served").inc(len(answer["pools"]))
     return Json(answer)
 
@@ -102,7 +105,15 @@ async def history(
     scope = Scope(tuple(region), tuple(instance_type), (), tuple(pool_id))
     rows = await run_in_threadpool(
         lambda: predictions_with_actuals(
-            house.history, scope, since, until, now, model_id=model_id, origin=origin, limit=limit
+            house.history,
+            scope,
+            since,
+            until,
+            now,
+            model_id=model_id,
+            origin=origin,
+            limit=limit,
+            confirmed=house.clusters.confirmed(),
         )
     )
     return Json(

@@ -24,9 +24,11 @@ from services.live.board import FeatureBlock, FeatureBoard, simulated
 from services.live.clusters import Clusters
 from services.live.decided import Decided
 from services.live.deciding import DecisionDiary
+from services.live.delivery import delivery_state
 from services.live.feed import Feed
 from services.live.inference import Inference
 from services.live.latest import Latest
+from services.live.ledger.skill import SkillBoard
 from services.live.named_models import NamedModels
 from services.live.rebuilding import rebuilt_block
 from services.live.selection import EngineSelection
@@ -107,6 +109,7 @@ def open_house(parts: Parts, desks: Desks, market_id: str) -> House:
         board=board,
         inference=Inference(board, parts.slots, settings.data_max_age_s, experiments.arms, experiments.shadow, spool),
         spool=spool,
+        skills=SkillBoard(store),
         feed=Feed(store, latest.take),
         latest=latest,
         clusters=Clusters(store),
@@ -195,6 +198,9 @@ def _health(parts: Parts, board: FeatureBoard, desks: Desks) -> Callable[[], Awa
         ]
         active = ", ".join(version.model_id for version in parts.slots.versions().values()) or "none active"
         found["models"] = (not behind, f"behind: {', '.join(behind)}" if behind else active)
+        if parts.settings.central_platform_url is not None:
+            # Never a reason not to serve: what waits is kept.
+            found["central_platform"] = (True, await asyncio.to_thread(delivery_state, parts.store))
         return found
 
     return look

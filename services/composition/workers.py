@@ -12,13 +12,16 @@ from gapfill.filler import GapFiller, Watched
 from gapfill.jobs import Job, Shard
 from gapfill.limits import FillLimits
 from services.audit import Audit
+from services.composition.delivering import accompanied, open_delivery
 from services.composition.drifting import open_drift
 from services.composition.experimenting import open_tick_arms
+from services.composition.ledger import beside, open_ledger
 from services.composition.parts import Parts, fence_of, open_history, open_host, open_source
 from services.errors import LeaseLost, StoreUnavailable, Unavailable
 from services.live.clusters import Clusters
 from services.live.decided import Decided
 from services.live.deciding import DecisionDiary
+from services.live.interruptions import Interruptions
 from services.live.loop import LiveLoop, Watch
 from services.live.loop import Parts as LoopParts
 from services.live.named_models import NamedModels
@@ -161,6 +164,7 @@ def open_loop(parts: Parts, ingest: Callable[[pl.DataFrame, Sequence[Watched]], 
         ingest(points, watched)
 
     stage = Stage(store, lease, settings.event_log_keep)
+    courier, platform = open_delivery(parts, lease)
     loop = LiveLoop(
         LoopParts(
             source=source,
@@ -178,9 +182,12 @@ def open_loop(parts: Parts, ingest: Callable[[pl.DataFrame, Sequence[Watched]], 
             predictions=LivePredictions(history),
             ingest=hand_over,
             drift=open_drift(parts, history, stage, lease),
+            interruptions=Interruptions(store),
+            courier=courier,
             experiments=open_tick_arms(parts),
         ),
         settings,
         parts.metrics,
     )
-    return loop, Worker(store, lease, loop.run)
+    keeper = open_ledger(parts, history, lease)
+    return loop, Worker(store, lease, beside(accompanied(loop.run, platform), keeper, settings.live_interval_s))

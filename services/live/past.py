@@ -1,5 +1,6 @@
 """Past predictions beside what then happened; what is not known yet, or cannot be known, is said."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import polars as pl
@@ -7,10 +8,10 @@ import polars as pl
 from gapfill.frames import INSTANT, PREDICTIONS
 from gapfill.history import History
 from gapfill.scope import Scope
+from services.live.ledger.scored import looked_up
+from services.live.ledger.settling import AWAITING, KEY, OBSERVED, UNKNOWN
 
-OBSERVED = "observed"
-AWAITING = "awaiting_actuals"
-UNKNOWN = "unknown"
+__all__ = ["AWAITING", "OBSERVED", "UNKNOWN", "in_usd", "predictions_with_actuals"]
 
 
 def predictions_with_actuals(
@@ -23,12 +24,13 @@ def predictions_with_actuals(
     model_id: str | None = None,
     origin: str | None = None,
     limit: int,
+    confirmed: Mapping[str, datetime] | None = None,
 ) -> pl.DataFrame:
     """The newest `limit` predictions with `as_of` in [start, end), oldest first.
 
     Columns of `frames.PREDICTIONS`, and `price` (USD per hour that held at `as_of`), `actual` (what `value` should have
-    been) with `actual_status`: a price is observed once `target_at` has passed; an interruption's outcome is unknown
-    as long as nobody reports one.
+    been) with `actual_status`: a price is observed once `target_at` has passed, an interruption or none once it is
+    known who held the pool (`ledger.settling`); `confirmed` says when each cluster was last put.
     """
     told = history.predictions(scope, start, end, model_id=model_id, origin=origin)
     told = told.sort("as_of", "pool_id", "model_id").tail(limit)
@@ -41,15 +43,22 @@ def predictions_with_actuals(
     with_then = _at(with_now, points, "target_at", "then")
     due = pl.col("target_at") <= now
     priced = pl.col("task") == "spot_price"
-    return with_then.with_columns(
-        pl.when(priced & due).then(pl.col("then")).alias("actual"),
-        pl.when(~due)
-        .then(pl.lit(AWAITING))
-        .when(priced & pl.col("then").is_not_null())
-        .then(pl.lit(OBSERVED))
-        .otherwise(pl.lit(UNKNOWN))
-        .alias("actual_status"),
-    ).drop("then")
+    struck = told.filter(~priced & due).select(KEY).unique()
+    found = looked_up(history, struck, now, confirmed or {}).select(*KEY, "actual")
+    known = with_then.join(found, on=KEY, how="left", maintain_order="left")
+    actual = pl.when(due).then(pl.when(priced).then(pl.col("then")).otherwise(pl.col("actual")))
+    return (
+        known.with_columns(actual.alias("actual"))
+        .with_columns(
+            pl.when(~due)
+            .then(pl.lit(AWAITING))
+            .when(pl.col("actual").is_not_null())
+            .then(pl.lit(OBSERVED))
+            .otherwise(pl.lit(UNKNOWN))
+            .alias("actual_status"),
+        )
+        .drop("then")
+    )
 
 
 def in_usd(prices: pl.DataFrame) -> pl.DataFrame:

@@ -58,7 +58,7 @@ def test_identical_answers_are_one_row_with_a_count(folder: Path, history: Histo
     spool.note(replace(note(seconds=1.5), experiment="e", arm="b"))
     spool.flush()
     assert written == [(4, "written"), (3, "written")]
-    assert SpoolIntake(folder, history.ledger).take() == Taken(rows=8, segments=2)
+    assert SpoolIntake(folder, history.ledger).take() == Taken(8, 2, 0, NOW + timedelta(hours=6))
     rows = served(history).filter(pl.col("pool_id") == POOLS[0])
     assert rows.select("value", "count", "arm", "as_of").rows() == [
         (0.1, 4, "", NOW),
@@ -97,7 +97,7 @@ def test_a_spool_is_written_by_itself_and_closed_in_order(folder: Path, history:
     spool = Spool(folder, every_s=0.01)
     spool.note(note())
     spool.close()
-    assert SpoolIntake(folder, history.ledger).take() == Taken(rows=2, segments=1, killed=0)
+    assert SpoolIntake(folder, history.ledger).take() == Taken(2, 1, 0, NOW + timedelta(hours=6))
     assert list(folder.iterdir()) == []
 
 
