@@ -9,9 +9,12 @@ from collections.abc import Collection
 from datetime import UTC, date, datetime
 
 from services.errors import ModelExists, ModelNotFound, ModelRefused, RequestInvalid
+from services.models.confined_scorer import ConfinedModel
 from services.models.inspection import Facts, Inspector
+from services.models.permutation import ImportanceFrom
 from services.models.registry import Registry
 from services.models.staging import Staged
+from services.models.upload_importance import tried_importance
 from services.models.version import NAME_PATTERN, FeatureRange, ModelMetadata, ModelVersion
 
 NAME = re.compile(NAME_PATTERN)
@@ -70,6 +73,9 @@ class Intake:
                 raise ModelRefused("unreadable", "the file is empty", "Upload the model file itself.")
             facts, compiled = self._inspector.inspect(staged.path, metadata.task, metadata.features)
             self._check_features(facts)
+            importance = _importance(
+                ConfinedModel(f"{name}:{version}", staged.path, facts.features), facts, compiled, metadata
+            )
             admitted = ModelVersion(
                 model_id=f"{name}:{version}",
                 name=name,
@@ -88,7 +94,8 @@ class Intake:
                 compiled=bool(compiled),
                 description=metadata.description,
                 metrics=metadata.metrics,
-                feature_importance=facts.feature_importance or {},
+                feature_importance=importance[0] if importance else {},
+                importance_from=importance[1] if importance else None,
                 feature_ranges=feature_ranges(metadata, facts.features),
                 libraries=facts.libraries,
             )
@@ -103,6 +110,14 @@ class Intake:
         told = "; ".join(f"{name} (near: {', '.join(found)})" if found else name for name, found in near.items())
         advice = f"Train with the features of this server: {', '.join(sorted(self._known))}."
         raise ModelRefused("unknown-feature", f"the server has no such features: {told}", advice)
+
+
+def _importance(
+    model: ConfinedModel, facts: Facts, compiled: bytes, metadata: ModelMetadata
+) -> tuple[dict[str, float], ImportanceFrom] | None:
+    if facts.feature_importance:
+        return facts.feature_importance, "model"
+    return tried_importance(model, compiled, metadata.reference_sample)
 
 
 def feature_ranges(metadata: ModelMetadata, features: tuple[str, ...]) -> dict[str, FeatureRange]:

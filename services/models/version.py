@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.models.permutation import ImportanceFrom
+
 Task = Literal["spot_interruption", "spot_price"]
 TASKS: tuple[Task, ...] = ("spot_interruption", "spot_price")
 
@@ -56,7 +58,8 @@ class ModelVersion(BaseModel):
     compiled: bool  # whether a treelite form is kept beside the file
     description: str = ""
     metrics: dict[str, float] = Field(default_factory=dict)
-    feature_importance: dict[str, float] = Field(default_factory=dict)
+    feature_importance: dict[str, float] = Field(default_factory=dict)  # shares that sum to 1
+    importance_from: ImportanceFrom | None = None  # None: not known
     feature_ranges: dict[str, FeatureRange] = Field(default_factory=dict)
     libraries: dict[str, str] = Field(default_factory=dict)  # name → version it was made with, where known
 
