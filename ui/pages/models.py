@@ -1,4 +1,4 @@
-"""Models: upload one with true progress, see what there is, activate."""
+"""Models: upload one with true progress, see what there is, activate, roll back, look at one, delete."""
 
 import gradio as gr
 
@@ -29,16 +29,32 @@ MARKUP = """
       aria-valuemax="100" hidden><div></div></div>
   </form>
   <div id="co-models-problem" class="co-problem" role="alert" hidden></div>
-  <div class="co-scroll"><table class="co-table">
-    <thead><tr><th scope="col">Model</th><th scope="col">Predicts</th><th scope="col">Trained until</th>
-      <th scope="col" class="co-number">Gap</th><th scope="col">Uploaded</th><th scope="col">Status</th></tr></thead>
-    <tbody id="co-models"></tbody></table></div>
+  <div class="co-title-row"><div id="co-rollbacks" class="co-actions"></div>
+    <div class="co-filters"><label class="co-field">Filter
+        <input id="co-models-filter" type="search" autocomplete="off"></label>
+      <button type="button" id="co-models-csv" class="co-secondary">CSV</button></div></div>
+  <div class="co-scroll"><table id="co-models" class="co-table"><thead></thead><tbody></tbody></table></div>
   <p id="co-models-empty" class="co-empty" hidden>No model yet. Upload a trained one above.</p>
+</section>
+"""
+
+DETAILS = """
+<section id="co-model-details" class="co-panel" aria-labelledby="co-model-title" hidden>
+  <h2 id="co-model-title"></h2>
+  <div id="co-model-problem" class="co-problem" role="alert" hidden></div>
+  <dl id="co-model-facts" class="co-facts"></dl>
+  <h3>Metrics</h3><dl id="co-model-metrics" class="co-facts"></dl>
+  <h3>Feature importance</h3><dl id="co-model-importance" class="co-bars"></dl>
+  <h3>Activation history</h3><ul id="co-model-turns"></ul>
+  <p id="co-model-never" class="co-note">It was never active.</p>
+  <p><a id="co-model-download" download hidden>Download the very file that was uploaded</a></p>
 </section>
 """
 
 
 def build() -> None:
-    """The panel."""
+    """Both panels."""
     with gr.Column(scale=2, min_width=theme.COLUMN_WIDE):
         panel(MARKUP, "co-models-panel")
+    with gr.Column(scale=1, min_width=theme.COLUMN_NARROW):
+        panel(DETAILS, "co-model-panel")

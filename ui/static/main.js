@@ -39,7 +39,7 @@ function writeTimesAnew() {
 }
 
 async function start() {
-  const panels = ["co-sign-in-form", "co-models", "co-gap-title", "co-chart", "co-decisions", "co-strip", "co-engines"];
+  const panels = ["co-sign-in-form", "co-models", "co-model-details", "co-gap-title", "co-chart", "co-decisions", "co-strip", "co-engines"];
   await Promise.all(panels.map(drawn));
   prepareAppearance(writeTimesAnew);
   prepareNavigation((page) => page === "live" && showLive());

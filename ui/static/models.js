@@ -1,8 +1,12 @@
-/** The models panel: upload, list, activate. */
+/** The models page: the list, and what may be done with a version. */
 
-import { get, post, upload } from "./api.js";
-import { byId, complain, element, progress, say, show } from "./dom.js";
-import { bytes, minute, several } from "./format.js";
+import { get, post, remove } from "./api.js";
+import { ask } from "./dialog.js";
+import { byId, complain, element, show } from "./dom.js";
+import { minute } from "./format.js";
+import { closeDetails, showDetails } from "./model_details.js";
+import { prepareUpload } from "./model_upload.js";
+import { Table } from "./table.js";
 
 const PLACE = "co-models-problem";
 const TASKS = { spot_interruption: "Interruption", spot_price: "Price" };
@@ -14,14 +18,27 @@ const TASKS = { spot_interruption: "Interruption", spot_price: "Price" };
 /** Called after an activation with its answer. @type {(answer: any) => void} */
 let onActivated = () => {};
 let mayChange = false;
+/** @type {Table<Model>} */
+let table;
 
 /** @param {(answer: any) => void} callback */
 export function prepareModels(callback) {
   onActivated = callback;
-  byId("co-upload-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    void send();
-  });
+  prepareUpload(listModels);
+  /** @type {import("./table.js").Column<Model>[]} */
+  const columns = [
+    { title: "Model", text: (model) => model.model_id, cell: nameCell },
+    { title: "Predicts", text: (model) => `${TASKS[model.task]}, ${model.horizon_hours} h` },
+    { title: "Trained until", text: (model) => model.trained_until },
+    { title: "Gap, days", text: (model) => model.gap_days, isNumber: true },
+    { title: "Uploaded", text: (model) => minute(model.uploaded_at) },
+    { title: "Status", text: (model) => model.status, cell: statusCell },
+  ];
+  table = new Table("co-models", columns, { key: (model) => model.model_id, attribute: "data-model" });
+  byId("co-models-filter").addEventListener("input", (event) =>
+    table.seek(/** @type {HTMLInputElement} */ (event.target).value),
+  );
+  byId("co-models-csv").addEventListener("click", () => table.save("models.csv"));
 }
 
 /** @param {boolean} allowed whether the person may upload and activate */
@@ -35,95 +52,82 @@ export async function listModels() {
   try {
     /** @type {Model[]} */
     const models = await get("/models/list");
-    byId("co-models").replaceChildren(...models.map(row));
+    table.fill(models);
     show("co-models-empty", models.length === 0);
+    if (mayChange) await offerRollbacks(models.filter((model) => model.status === "active"));
   } catch (error) {
     complain(PLACE, error);
   }
 }
 
 /** @param {Model} model */
-function row(model) {
-  const name = element("td", {}, element("b", {}, model.model_id));
-  if (model.description) name.append(element("div", { class: "co-note" }, model.description));
-  return element(
-    "tr",
-    { "data-model": model.model_id },
-    name,
-    element("td", {}, `${TASKS[model.task]}, ${model.horizon_hours} h`),
-    element("td", {}, model.trained_until),
-    element("td", { class: "co-number" }, several(model.gap_days, "day")),
-    element("td", {}, minute(model.uploaded_at)),
-    element("td", {}, model.status === "active" ? element("span", { class: "co-badge" }, "active") : activate(model)),
-  );
+function nameCell(model) {
+  const open = element("button", { type: "button", class: "co-link" }, model.model_id);
+  open.addEventListener("click", () => void showDetails(model.model_id, mayChange));
+  const cell = element("div", {}, open);
+  if (model.description) cell.append(element("div", { class: "co-note" }, model.description));
+  return cell;
 }
 
 /** @param {Model} model @returns {Node | string} */
-function activate(model) {
+function statusCell(model) {
+  if (model.status === "active") return element("span", { class: "co-badge" }, "active");
   if (!mayChange) return model.status;
-  const button = element("button", { type: "button", class: "co-secondary" }, "Activate");
-  button.setAttribute("aria-label", `Activate ${model.model_id}`);
-  button.addEventListener("click", async () => {
+  return element(
+    "div",
+    { class: "co-actions" },
+    button("Activate", "co-secondary", `Activate ${model.model_id}`, () => activate(model)),
+    button("Delete", "co-quiet", `Delete ${model.model_id}`, () => erase(model)),
+  );
+}
+
+/** @param {string} text @param {string} dress @param {string} label @param {() => Promise<void>} work */
+function button(text, dress, label, work) {
+  const made = /** @type {HTMLButtonElement} */ (element("button", { type: "button", class: dress, "aria-label": label }, text));
+  made.addEventListener("click", async () => {
     complain(PLACE);
-    button.setAttribute("disabled", "");
+    made.disabled = true;
     try {
-      onActivated(await post("/models/activate", { model_id: model.model_id }));
+      await work();
     } catch (error) {
       complain(PLACE, error);
     }
-    await listModels();
+    made.disabled = false;
   });
-  return button;
+  return made;
 }
 
-async function send() {
-  complain(PLACE);
-  /** @type {FormData} */
-  let form;
-  try {
-    form = await order();
-  } catch (error) {
-    return complain(PLACE, error);
-  }
-  const button = byId("co-upload");
-  button.setAttribute("disabled", "");
-  show("co-upload-bar", true);
-  const { done, cancel } = upload("/models/upload", form, showSent);
-  byId("co-upload-cancel").onclick = cancel;
-  show("co-upload-cancel", true);
-  try {
-    const model = await done;
-    say("co-upload-state", `${model.model_id} is registered.`);
-    /** @type {HTMLFormElement} */ (byId("co-upload-form")).reset();
-  } catch (error) {
-    say("co-upload-state", error ? "Refused; nothing of it was kept." : "Cancelled.");
-    if (error) complain(PLACE, error);
-  }
-  button.removeAttribute("disabled");
-  show("co-upload-cancel", false);
-  show("co-upload-bar", false);
+/** @param {Model} model */
+async function activate(model) {
+  const current = table.rows.find((one) => one.task === model.task && one.status === "active")?.model_id ?? "none";
+  const text = `${TASKS[model.task]}: ${current} → ${model.model_id}. Its gap is filled by itself.`;
+  if (!(await ask({ title: `Activate ${model.model_id}?`, text, action: "Activate" }))) return;
+  onActivated(await post("/models/activate", { model_id: model.model_id }));
   await listModels();
 }
 
-/** @param {number} sent @param {number} total bytes */
-function showSent(sent, total) {
-  const percent = total ? (sent / total) * 100 : 0;
-  progress("co-upload-bar", percent);
-  const checking = sent >= total;
-  say("co-upload-state", checking ? "Sent; the server checks it." : `${percent.toFixed(0)} % of ${bytes(total)}`);
+/** @param {Model} model */
+async function erase(model) {
+  const text = "The file and its metadata are removed for good; its predictions stay in the history.";
+  if (!(await ask({ title: `Delete ${model.model_id}?`, text, action: "Delete", typed: model.model_id }))) return;
+  await remove(`/models/${encodeURIComponent(model.model_id)}`);
+  closeDetails(model.model_id);
+  await listModels();
 }
 
-/** @returns {Promise<FormData>} what the API takes, from the form */
-async function order() {
-  const value = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id)).value;
-  const file = (/** @type {string} */ id) => /** @type {HTMLInputElement} */ (byId(id)).files?.[0];
-  const form = new FormData();
-  form.set("model_name", value("co-model-name"));
-  form.set("version", value("co-model-version"));
-  form.set("trained_until_date", value("co-trained-until"));
-  const given = file("co-metadata");
-  const basic = { task: value("co-task"), horizon_hours: Number(value("co-horizon")) };
-  form.set("metadata", given ? await given.text() : JSON.stringify(basic));
-  form.set("file", /** @type {File} */ (file("co-file")));
-  return form;
+/** A lasting way back for each active version that took another one's place. @param {Model[]} active */
+async function offerRollbacks(active) {
+  const told = await Promise.all(active.map((model) => get(`/models/${encodeURIComponent(model.model_id)}`)));
+  const buttons = told
+    .filter(({ rolls_back_to: back }) => back)
+    .map((model) => button(`Roll back to ${model.rolls_back_to}`, "co-secondary", `Roll back to ${model.rolls_back_to}`, () => rollBack(model)));
+  byId("co-rollbacks").replaceChildren(...buttons);
+}
+
+/** @param {{task: "spot_interruption" | "spot_price", model_id: string, rolls_back_to: string}} model */
+async function rollBack({ task, model_id: current, rolls_back_to: back }) {
+  const text = `${TASKS[task]}: ${current} → ${back}.`;
+  if (!(await ask({ title: `Roll back to ${back}?`, text, action: "Roll back" }))) return;
+  onActivated(await post("/models/rollback", { task }));
+  await listModels();
 }
