@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from services.api import (
     accuracy,
     auth,
+    compare,
     decide,
     drift,
     engines,
@@ -33,6 +34,7 @@ from services.release import RELEASE
 RECONCILE_S = 1.0
 _log = structlog.get_logger(__name__)
 NOUNS = (
+    compare,
     models,
     engines,
     replay,

@@ -1,4 +1,4 @@
-"""Over HTTP: an engine replayed over the server's own history, a past decision made again, why a pool was not chosen."""
+"""Over HTTP: engines replayed over the server's own history, past decisions made again, why a pool was not chosen."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
