@@ -38,6 +38,9 @@ class RollbackOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     task: Task = "spot_interruption"
+    generation: int | None = Field(
+        None, description="Only while this generation is active: a request that is sent twice then goes back once"
+    )
 
 
 @router.post("/upload", status_code=201)
@@ -93,7 +96,8 @@ async def activate(house: InHouse, who: Who, order: ActivateOrder) -> dict[str, 
 @needs("operator")
 async def rollback(house: InHouse, who: Who, order: RollbackOrder | None = None) -> dict[str, Any]:
     """Go back to the version that was active before."""
-    pointer = await house.swaps.roll_back((order or RollbackOrder()).task, who.name)
+    wanted = order or RollbackOrder()
+    pointer = await house.swaps.roll_back(wanted.task, who.name, wanted.generation)
     telemetry.model_id.set(pointer.model_id)
     return await _answer(house, who, "model.rolled_back", pointer)
 

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import structlog
 from ulid import ULID
 
-from services.errors import LeaseLost, ModelError, StoreUnavailable, Unavailable
+from services.errors import LeaseLost, ModelError, RevisionConflict, StoreUnavailable, Unavailable
 from services.models.activation import Activations, Pointer
 from services.models.shelf import Shelf
 from services.models.slots import Slots
@@ -99,10 +99,16 @@ class Swaps:
 
         return await self._in_turn(choose, by)
 
-    async def roll_back(self, task: Task, by: str) -> Pointer:
-        """Go back to the version that was active before; raises `NoActiveModel`, and what `activate` raises."""
+    async def roll_back(self, task: Task, by: str, generation: int | None = None) -> Pointer:
+        """Go back to the version that was active before; with a `generation` only while that one is active.
+
+        Raises `NoActiveModel`, `RevisionConflict` where another generation is active, and what `activate` raises.
+        """
 
         async def choose() -> ModelVersion:
+            current = await asyncio.to_thread(self._activations.active, task)
+            if generation is not None and current is not None and current.generation != generation:
+                raise RevisionConflict("pointer", f"model/{task}", generation, current.generation)
             before = await asyncio.to_thread(self._activations.before, task)
             return await asyncio.to_thread(self._shelf.get, before)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.errors import LeaseLost, ModelNotFound, ModelRefused, NoActiveModel, Unavailable
+from services.errors import LeaseLost, ModelNotFound, ModelRefused, NoActiveModel, RevisionConflict, Unavailable
 from services.models import swapping
 from services.models.activation import Activations, Pointer
 from services.models.registry import Registry
@@ -206,6 +206,16 @@ def test_rolling_back_goes_to_the_one_before_and_there_again(swaps: Swaps, fleet
 
     assert [pointer.model_id for pointer in asyncio.run(twice())] == ["demo:v1", "demo:v2"]
     assert fleet.answers() == [2.0] * 3
+
+
+def test_a_rollback_that_is_sent_twice_goes_back_once(swaps: Swaps, fleet: Fleet) -> None:
+    asyncio.run(swaps.activate("demo:v1", "me"))
+    seen = asyncio.run(swaps.activate("demo:v2", "me")).generation
+    assert asyncio.run(swaps.roll_back(TASK, "me", seen)).model_id == "demo:v1"
+    with pytest.raises(RevisionConflict) as conflict:
+        asyncio.run(swaps.roll_back(TASK, "me", seen))
+    assert (conflict.value.expected, conflict.value.found) == (2, 3)
+    assert fleet.answers() == [1.0] * 3
 
 
 def test_an_unknown_version_prepares_nothing(swaps: Swaps, fleet: Fleet) -> None:
