@@ -6,6 +6,8 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from engines.contract import Action, ClusterDecision, DecisionInput, DecisionOutput, MadeBy
 
 _ID_HEX_DIGITS = 32
@@ -68,5 +70,8 @@ def _action_id(action: Action, cluster_id: str, made_by: MadeBy) -> str:
 
 
 def _as_bytes(content: Mapping[str, Any]) -> bytes:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
+    try:
+        return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # A config may hold a whole number of more than 64 bits, which orjson does not write.
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

@@ -27,7 +27,7 @@ from engines.sandbox_errors import (
 from engines.sandbox_limits import USUAL, Confinement, Limits
 from engines.source import EngineSource
 
-PROGRAM = Program("engines.worker:answer", warm=("numpy", "pandas"))
+PROGRAM = Program("engines.worker:answer", warm=("numpy", "pandas", "engines.sandbox_libraries"))
 QUARANTINE_AFTER = 5
 LONGEST_REST_S = 60.0
 WAIT_S = 30.0
@@ -107,6 +107,11 @@ class ConfinedEngine:
         self._child: ConfinedChild | None = None
         with self._lock:
             self.described = self._start()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of its child; None while there is none."""
+        return self._child.pid if self._child is not None else None
 
     def decide(self, given: DecisionInput, /) -> DecisionOutput:
         """Decide; raises `EngineFailed`. The answer has the form of one and finite numbers; nothing more is sure."""

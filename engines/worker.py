@@ -11,6 +11,7 @@ What the engine raises in `decide` comes back as `EngineRaised`, with the line o
 have been written by the engine instead: the server takes it as data that must be validated, and capped before that.
 """
 
+import gc
 import json
 import sys
 import traceback
@@ -25,6 +26,7 @@ from engines.contract import DecisionInput, DecisionOutput
 FILE = "engine.py"
 MODULE = "uploaded_engine"
 DETAIL_LIMIT = 2000
+GARBAGE_BEFORE_A_LOOK = 20_000
 
 
 class EngineRaised(Exception):
@@ -75,7 +77,14 @@ def _load(text: bytes) -> dict[str, Any]:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the file raises is its author's to mend
         return {"problems": [[_line(error), _said(error)]]}
     _Loaded.engine = engine
+    _settle()
     return {"engine": described}
+
+
+def _settle() -> None:
+    """What is loaded stays: the collector need not walk through pandas at each decision, nor copy its pages."""
+    gc.freeze()
+    gc.set_threshold(GARBAGE_BEFORE_A_LOOK, 20, 20)
 
 
 def _register(module: types.ModuleType) -> None:
