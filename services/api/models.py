@@ -39,7 +39,8 @@ class RollbackOrder(BaseModel):
 
     task: Task = "spot_interruption"
     generation: int | None = Field(
-        None, description="Only while this generation is active: a request that is sent twice then goes back once"
+        default=None,
+        description="Only while this generation is active: a request that is sent twice then goes back once",
     )
 
 
