@@ -1,6 +1,6 @@
 """The clusters that the server knows, and the latest decision for each."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from engines.contract import Cluster
@@ -47,16 +47,16 @@ class Clusters:
     def _put(self, cluster: Cluster, by: str, at: datetime, before: Document | None, *, requested: bool = False) -> int:
         state = cluster.model_dump(mode="json")
         if not requested:
-            self._tell_ledger(cluster.cluster_id, cluster, before)
+            self._tell_ledger(cluster.cluster_id, cluster, before, at)
         if before is not None:
             _carry_notices(before.value["cluster"], state, at)
         value = {"cluster": state, "by": by, "at": at.isoformat()}
         return self._store.put(KIND, cluster.cluster_id, {**value, "requested": True} if requested else value)
 
-    def _tell_ledger(self, cluster_id: str, cluster: Cluster | None, before: Document | None) -> None:
+    def _tell_ledger(self, cluster_id: str, cluster: Cluster | None, before: Document | None, at: datetime) -> None:
         """Which spot nodes it holds from now on; one that was merely asked about was held by nobody we know."""
         known = before.value if before is not None and not before.value.get("requested") else None
-        LedgerJournal(self._store).tell_cluster(cluster, cluster_id, known)
+        LedgerJournal(self._store).tell_cluster(cluster, cluster_id, known, at)
 
     def notice(self, node: str, at: datetime) -> list[str]:
         """A spot node is about to be taken, as AWS announced at `at`; the clusters that it belongs to.
@@ -93,7 +93,7 @@ class Clusters:
 
     def remove(self, cluster_id: str) -> None:
         """Forget it; raises `ClusterUnknown`."""
-        self._tell_ledger(cluster_id, None, self._store.get(KIND, cluster_id))
+        self._tell_ledger(cluster_id, None, self._store.get(KIND, cluster_id), datetime.now(UTC))
         if not self._store.delete(KIND, cluster_id):
             raise ClusterUnknown(cluster_id)
 

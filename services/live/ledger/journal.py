@@ -63,8 +63,10 @@ class LedgerJournal:
         for one in told:
             self.tell(one)
 
-    def tell_cluster(self, cluster: Cluster | None, cluster_id: str, before: Mapping[str, Any] | None) -> None:
-        """What a cluster holds now (None: it is gone), where that is news; `before` is its document until now."""
+    def tell_cluster(
+        self, cluster: Cluster | None, cluster_id: str, before: Mapping[str, Any] | None, at: datetime
+    ) -> None:
+        """What a cluster holds from `at` on (None: it is gone), where that is news; `before` is its last document."""
         nodes = spot_nodes(cluster) if cluster is not None else {}
         known = Cluster.model_validate(before["cluster"]) if before else None
         if known is None and not nodes:
@@ -72,7 +74,7 @@ class LedgerJournal:
         if known is not None and spot_nodes(known) == nodes:
             return
         confirmed = datetime.fromisoformat(before["at"]) if before else None
-        self.tell(Holding(cluster_id, datetime.now(UTC), nodes, confirmed))
+        self.tell(Holding(cluster_id, at, nodes, confirmed))
 
     def unread(self) -> list[tuple[int, Told]]:
         """(seq, what was told) after the cursor, in order, at most `MOST_AT_ONCE`."""

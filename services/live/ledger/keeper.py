@@ -116,32 +116,39 @@ class LedgerKeeper:
             self._looked_back_at = time.monotonic()
             self._look_again(until - LOOK_BACK)
         settled = self._settled_until() or until - FIRST_LOOK
-        start = min(settled, self._again_from or settled)
+        start = self._first_due(min(settled, self._again_from or settled), until)
         for _ in range(MOST_STEPS):
             if start >= until:
                 break
             end = min(start + STEP, until)
             self._settle_stretch(start, end, now)
             start = end
-            if end > settled:
-                self._store.put(KIND, SETTLED, {"until": end.isoformat()}, fence=self._lease)
+        if start > settled:
+            self._store.put(KIND, SETTLED, {"until": start.isoformat()}, fence=self._lease)
         self._again_from = start if start < until else None
 
+    def _first_due(self, start: datetime, until: datetime) -> datetime:
+        """Where in (start, until] the first prediction becomes due, or just before; `until` where none does."""
+        first = self._due(start, until).select(pl.col("target_at").min()).collect().item()
+        return first - timedelta(microseconds=1) if isinstance(first, datetime) else max(start, until)
+
     def _settle_stretch(self, start: datetime, end: datetime, now: datetime) -> None:
-        """Live and served predictions with `target_at` in (start, end]."""
-        due = self._history.scan_predictions().filter(
-            pl.col("as_of") >= start - LONGEST_HORIZON,
-            pl.col("target_at") > start,
-            pl.col("target_at") <= end,
-            pl.col("origin") != "gap",
-        )
-        keys = due.select(KEY).unique().collect()
+        keys = self._due(start, end).select(KEY).unique().collect()
         if keys.is_empty():
             return
         found = looked_up(self._history, keys, now, self._clusters.confirmed())
         stored = self._history.ledger.append_outcomes(found)
         for task, status, count in stored.group_by("task", "status").len().iter_rows():
             self._metrics.outcomes.labels(task=task, status=status).inc(count)
+
+    def _due(self, start: datetime, end: datetime) -> pl.LazyFrame:
+        """Live and served predictions with `target_at` in (start, end]."""
+        return self._history.scan_predictions().filter(
+            pl.col("as_of") >= start - LONGEST_HORIZON,
+            pl.col("target_at") > start,
+            pl.col("target_at") <= end,
+            pl.col("origin") != "gap",
+        )
 
     def _look_again(self, at: datetime | None) -> None:
         """Outcomes from `at` on may be others than was settled."""

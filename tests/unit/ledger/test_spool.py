@@ -182,6 +182,22 @@ def test_a_process_that_was_killed_is_counted_once(folder: Path, history: Histor
 
 
 def test_the_batch_of_a_row_is_stored_once(history: History) -> None:
-    row = ("m:v1", "spot_interruption", POOLS[0], NOW, NOW, NOW, "served", 0.5, 1.0, [], "", "", 3, False, "b1")
+    row: tuple[object, ...] = (
+        "m:v1",
+        "spot_interruption",
+        POOLS[0],
+        NOW,
+        NOW,
+        NOW,
+        "served",
+        0.5,
+        1.0,
+        [],
+        "",
+        "",
+        3,
+        False,
+        "b1",
+    )
     rows = pl.DataFrame([row], schema=SERVED, orient="row")
     assert [history.ledger.append_served(rows) for _ in range(2)] == [1, 0]
