@@ -160,6 +160,6 @@ def test_compiled_modules_of_the_standard_library_and_numpy_are_there() -> None:
         "numpy.random.default_rng(1).normal(size=3)",
         "return hold_everything(given)",
     )
-    engine = ConfinedEngine("wide:v1", engine_source(*lines, *used))
+    engine = ConfinedEngine("wide:v1", engine_source(*lines, *rest))
     assert engine.decide(GIVEN) == hold_everything(GIVEN)
     engine.close()
