@@ -37,7 +37,7 @@ TABLE: Table = {
         lambda e: (
             f"{e.experiment_id} has ended: {e.status}.",
             "Start another one with POST experiments.",
-            {"experiment_id": e.experiment_id, "status": e.status},
+            {"experiment_id": e.experiment_id, "ended_as": e.status},
         ),
     ),
 }
