@@ -47,8 +47,11 @@ def test_an_engine_is_replayed_over_what_the_server_knows(admin: httpx.Client) -
 
 
 def test_a_replay_is_cancelled(admin: httpx.Client) -> None:
-    asked = partial(admin.post, f"/engines/{ENGINE}/replay", json=order(days=20, draws=20))
-    told = until(lambda: answer if (answer := asked()).status_code == 202 else None).json()
+    def ordered() -> dict[str, Any]:
+        answer = admin.post(f"/engines/{ENGINE}/replay", json=order(days=20, draws=20))
+        return answer.json() if answer.status_code == 202 else {}
+
+    told = until(ordered)
     admin.delete(f"/engines/{ENGINE}/replay/{told['replay_id']}")
     state = until(partial(ended, admin, told["replay_id"]))
     assert (state["status"], state["reason"]) == ("failed", "cancelled")

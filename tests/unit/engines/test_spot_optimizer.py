@@ -4,17 +4,14 @@ import itertools
 import math
 from collections import Counter
 from datetime import timedelta
-from random import Random
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import given as hypothesis_given
+from hypothesis import settings
 from hypothesis import strategies as st
 
-from engines import samples
 from engines.builtin.on_demand_only import OnDemandOnly
 from engines.builtin.spot_optimizer_v1 import SpotOptimizerV1
-from engines.checks import decide
 from engines.contract import Action, Cluster, ClusterDecision, Constraints, DecisionInput, Requirements
 from engines.violations import violations
 from tests.unit.engines import engine_inputs as small
@@ -293,11 +290,3 @@ def test_the_mix_is_as_cheap_as_the_best_of_all(
     decision = decided(small.given(cluster, known=known, **spread))
     best = cheapest_by_trying_everything(prices, nodes, share, pool_share)
     assert decision.planned_cost_usd_per_hour == pytest.approx(best, abs=1e-5)
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@hypothesis_given(random=st.randoms(use_true_random=True))
-def test_no_constraint_is_broken_on_random_clusters(random: Random) -> None:
-    given = samples.random_input(random)
-    for decision in decide(SpotOptimizerV1(), "random", given).decisions:
-        assert violations(given, decision) == ()
