@@ -110,11 +110,10 @@ def details(house: InHouse, model_id: str) -> dict[str, Any]:
     version = house.registry.get(model_id)
     active = {pointer.model_id for pointer in house.activations.all().values()}
     pointer = house.activations.active(version.task)
-    turns = [turn for turn in pointer.history if turn.model_id == version.model_id] if pointer else []
     return {
         **version.row(),
         **_row(house, version, active),
-        "activation_history": [turn.model_dump(mode="json") for turn in turns],
+        "activation_history": pointer.turns_to(version.model_id) if pointer else [],
         "rolls_back_to": pointer.previous if pointer and pointer.model_id == version.model_id else None,
     }
 

@@ -32,6 +32,15 @@ class Pointer(Activation):
     previous: str | None = None
     history: tuple[Activation, ...] = ()
 
+    def turns_to(self, model_id: str) -> list[dict[str, Any]]:
+        """The kept turns to a version, newest first: who, when, from which (None: the first one kept), generation."""
+        before = [*(turn.model_id for turn in self.history[1:]), None]
+        return [
+            {**turn.model_dump(mode="json"), "from": old, "to": turn.model_id}
+            for turn, old in zip(self.history, before, strict=True)
+            if turn.model_id == model_id
+        ]
+
 
 class Activations:
     """Active pointers, one per task, with compare-and-set.
