@@ -39,6 +39,11 @@ class ServerSettings(BaseModel):
     rate_limit_per_minute: int = Field(
         60_000, alias="RATE_LIMIT_PER_MINUTE", ge=0, description="Requests a key may make per minute; 0: no limit."
     )
+    allow_weak_confinement: bool = Field(
+        False,
+        alias="ALLOW_WEAK_CONFINEMENT",
+        description="Whether uploads are taken where their code can hardly be confined (tier C).",
+    )
 
 
 class ModelSettings(BaseModel):

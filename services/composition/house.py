@@ -10,11 +10,11 @@ from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from engines.sandbox import detect_tier
 from gapfill.jobs import JobBook
 from gapfill.pulled import PulledBook
 from services.api.house import DecisionDesk, GapDesk, House, ModelDesk
 from services.audit import Audit
+from services.composition.confinement import announce
 from services.composition.engine_desk import open_engine_swaps
 from services.composition.experimenting import open_experiments
 from services.composition.parts import Parts, collect_process, open_catalogue, open_history, open_spool
@@ -131,7 +131,7 @@ def open_house(parts: Parts, desks: Desks, market_id: str) -> House:
             "release": RELEASE,
             "market_id": market_id,
             "simulated": simulated(market_id),
-            "confinement": detect_tier().name,
+            **announce(settings.allow_weak_confinement, Audit(store)),
         },
     )
 

@@ -18,6 +18,7 @@ from gapfill.prices import PriceSource
 from gapfill.requests import FillRequest
 from gapfill.zones import region_of_zone
 from services.api.house import House, UploadOrder
+from services.composition.confinement import confinement_of
 from services.composition.defaults import apply_defaults
 from services.composition.engine_desk import Decisions
 from services.composition.house import follow_board, open_house, settle_board
@@ -26,6 +27,7 @@ from services.composition.workers import Worker, open_filler, open_loop
 from services.live.board import FeatureBlock
 from services.live.engine_room import EngineRoom
 from services.live.selection import EngineSelection
+from services.models.inspection import Inspector
 from services.models.intake import Intake
 from services.models.registry import Registry
 from services.models.staging import Staged
@@ -40,9 +42,9 @@ BLOCK_PATIENCE_S = 1.0
 class Models:
     """A `ModelDesk` over the registry."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, settings: Settings) -> None:
         self._registry = registry
-        self._intake = Intake(registry, NAMES)
+        self._intake = open_intake(registry, settings)
 
     async def admit(self, staged: Staged, order: UploadOrder) -> ModelVersion:
         """See `ModelDesk`."""
@@ -51,6 +53,11 @@ class Models:
     async def delete(self, model_id: str) -> None:
         """See `ModelDesk`."""
         await asyncio.to_thread(self._registry.delete, model_id)
+
+
+def open_intake(registry: Registry, settings: Settings) -> Intake:
+    """The way into the registry, for models over the features that this server computes."""
+    return Intake(registry, NAMES, Inspector(confinement=confinement_of(settings)))
 
 
 def admit(intake: Intake, staged: Staged, order: UploadOrder) -> ModelVersion:
@@ -146,7 +153,7 @@ class InProcess:
         apply_defaults(parts.settings, parts.activations, selection)
         self.filler, self._filling = open_filler(parts)
         self.loop, self._ticking = open_loop(parts, self._ingest)
-        self.models = Models(Registry(parts.settings.model_dir))
+        self.models = Models(Registry(parts.settings.model_dir), parts.settings)
         self.replicas = LocalReplicas(parts.slots)
         self.engine_room = EngineRoom(open_host(parts.settings), selection)
         self.decisions = Decisions(self.engine_room)

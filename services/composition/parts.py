@@ -12,6 +12,7 @@ from engines.host import EngineHost
 from gapfill.aws import AwsPriceSource
 from gapfill.errors import StaleWriter
 from gapfill.history import History, no_fence
+from services.composition.confinement import confinement_of
 from services.live.ledger.spool import Spool
 from services.models.activation import Activations
 from services.models.loading import Confined, ConfinedHere, ScorerLoader
@@ -55,7 +56,7 @@ def open_loader(settings: Settings, metrics: Metrics, confined: Confined | None 
     shelf = Shelf(settings.model_dir)
     if confined is None:
         quarantine = Quarantine(told=lambda model_id, kind: metrics.breakdowns.labels(model_id, kind).inc())
-        confined = ConfinedHere(shelf, quarantine, settings.model_score_timeout_s)
+        confined = ConfinedHere(shelf, quarantine, settings.model_score_timeout_s, confinement_of(settings))
     return ScorerLoader(shelf, confined)
 
 
@@ -110,4 +111,6 @@ def open_host(settings: Settings) -> EngineHost:
 
 def open_catalogue(settings: Settings) -> Catalogue:
     """The engines that can be selected, and what an uploaded one may use."""
-    return Catalogue(settings.engine_dir, EngineLimits(decide_s=settings.engine_timeout_s))
+    return Catalogue(
+        settings.engine_dir, EngineLimits(decide_s=settings.engine_timeout_s, confinement=confinement_of(settings))
+    )

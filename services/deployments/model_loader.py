@@ -6,13 +6,11 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
-from gapfill.features.registry import NAMES
 from services.api.house import UploadOrder
-from services.composition.in_process import admit
+from services.composition.in_process import admit, open_intake
 from services.composition.parts import open_loader
 from services.deployments.process import begin
 from services.deployments.scoring_batches import ModelBatches
-from services.models.intake import Intake
 from services.models.registry import Registry
 from services.models.scorer import Matrix, Vector
 from services.models.slots import Slots
@@ -31,7 +29,7 @@ class ModelLoader:
     def __init__(self, settings: Settings) -> None:
         begin("model_loader", settings)
         self._registry = Registry(settings.model_dir)
-        self._intake = Intake(self._registry, NAMES)
+        self._intake = open_intake(self._registry, settings)
         self._metrics = Metrics(CollectorRegistry())
         self._loader = open_loader(settings, self._metrics)
         self._slots = Slots(self._loader, lift=self._loader.lift, extras=CHILDREN_KEPT)

@@ -20,7 +20,7 @@ from engines.sandbox_errors import (
     ProgramRaised,
     SandboxError,
 )
-from engines.sandbox_limits import Limits
+from engines.sandbox_limits import USUAL, Confinement, Limits
 from services.errors import ModelRefused, Unavailable
 from services.models.version import Task
 
@@ -49,9 +49,10 @@ class Facts(BaseModel):
 class Inspector:
     """Looks at uploads, at most `AT_ONCE` of them at a time."""
 
-    def __init__(self, timeout_s: float = 120.0) -> None:
+    def __init__(self, timeout_s: float = 120.0, confinement: Confinement = USUAL) -> None:
         """`timeout_s` is for one upload, on the wall and on the processor."""
         self._timeout_s = timeout_s
+        self._confinement = confinement
         self._turns = threading.BoundedSemaphore(AT_ONCE)
 
     def inspect(self, path: Path, task: Task, features: tuple[str, ...] | None) -> tuple[Facts, bytes]:
@@ -71,6 +72,7 @@ class Inspector:
             memory_bytes=MEMORY_BASE + MEMORY_PER_BYTE * size,
             cpu_s=int(self._timeout_s) + 1,
             output_bytes=OUTPUT_BASE + OUTPUT_PER_BYTE * size,
+            confinement=self._confinement,
         )
         request = json.dumps({"file": descriptor, "task": task, "features": features}).encode()
         with ConfinedChild(PROGRAM, limits, files=(descriptor,)) as child:
