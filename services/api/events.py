@@ -100,8 +100,8 @@ async def post_exposures(house: InHouse, who: Who, past: PastExposure) -> Respon
 
 def _read(event: EventBridgeEvent, place: int, *, injected: bool) -> Warned | ExperimentTurn | None:
     at = event.time.astimezone(UTC)
-    if not datetime(2009, 12, 1, tzinfo=UTC) <= at <= datetime.now(UTC) + timedelta(hours=1):
-        raise RequestInvalid("time", f"event {place}: {event.time.isoformat()} cannot be meant.", "Send it as it came.")
+    if at > datetime.now(UTC) + timedelta(hours=1):
+        raise RequestInvalid("time", f"event {place}: {event.time.isoformat()} lies ahead.", "Send it as it came.")
     try:
         return read_event(event.model_copy(update={"time": at}), injected=injected)
     except ValidationError as error:

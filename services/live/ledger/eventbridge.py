@@ -8,7 +8,7 @@ that knows better says `?injected=true`, and so does the source `aws.fis` on a w
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
@@ -46,7 +46,7 @@ class EventBridgeEvent(BaseModel):
     id: str = Text
     detail_type: str = Field(alias="detail-type", min_length=1, max_length=200)
     source: str = Text
-    time: AwareDatetime
+    time: AwareDatetime = Field(ge=datetime(2009, 12, 1, tzinfo=UTC), lt=datetime(2200, 1, 1, tzinfo=UTC))
     account: str = Field("", max_length=40)
     region: str = Field(min_length=1, max_length=60)
     detail: dict[str, Any] = Field(default_factory=dict)

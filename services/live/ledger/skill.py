@@ -44,14 +44,17 @@ class SkillMeter:
         self._versions = versions
         self._every_s = every_s
         self._next = 0.0
+        self._measured: tuple[str, ...] = ()
 
     def measure(self, now: datetime) -> None:
-        """Measure, where it is time to. Live and served answers are judged together: they are of one model."""
-        if time.monotonic() < self._next:
+        """Measure, where it is time to or another model is active; what was live and served is judged together."""
+        versions = self._versions()
+        names = tuple(version.model_id for version in versions)
+        if time.monotonic() < self._next and names == self._measured:
             return
-        self._next = time.monotonic() + self._every_s
+        self._next, self._measured = time.monotonic() + self._every_s, names
         confirmed = Clusters(self._store).confirmed()
-        for version in self._versions():
+        for version in versions:
             rows = scored_rows(
                 self._history, now - WEEK, now, now, model_id=version.model_id, experiment="", confirmed=confirmed
             )
