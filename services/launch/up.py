@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import httpx
 
@@ -194,7 +195,7 @@ class _Start:
                 try:
                     answer = client.get(url)
                     if answer.status_code == 200:
-                        self._say(f"Ready. Confinement of uploaded code: tier {answer.json()['confinement']}.")
+                        self._say(_ready(answer.json()))
                         return
                 except httpx.HTTPError:
                     pass
@@ -280,3 +281,11 @@ def _fresh_log(path: Path) -> Path:
     if path.exists():
         path.replace(path.with_suffix(".log.1"))
     return path
+
+
+def _ready(told: dict[str, Any]) -> str:
+    """One line; where uploaded code is confined less than it could be, with what that leaves open."""
+    line = f"Ready. Confinement of uploaded code: tier {told['confinement']}."
+    if lacks := told["confinement_lacks"]:
+        line += f" WEAK: {'; '.join(lacks)}. Uploads are {told['uploads']}."
+    return line
