@@ -24,7 +24,10 @@ router = APIRouter(prefix=PREFIX, tags=["decisions"])
 
 
 class DecideRequest(BaseModel):
-    """A cluster by its id, registered or new; what is sent beside it holds for this decision only."""
+    """A cluster by its id, registered or new; what is sent beside it holds for this decision only.
+
+    A new one is then known for a day, and decided for at each tick: register it to have it known for good.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,7 +50,7 @@ class ClusterState(BaseModel):
 
 @router.post("/decision/spot-optimize", response_class=Json)
 @needs("invoker")
-async def spot_optimize(house: InHouse, request: DecideRequest) -> Response:
+async def spot_optimize(house: InHouse, who: Who, request: DecideRequest) -> Response:
     """What the selected engine would do with the cluster now."""
     cluster = await run_in_threadpool(_cluster, house, request)
     block = house.board.block
@@ -55,6 +58,8 @@ async def spot_optimize(house: InHouse, request: DecideRequest) -> Response:
     if block is None or age is None or age > house.settings.data_max_age_s:
         raise DataStale(block.as_of if block else None, house.settings.data_max_age_s)
     output = await _decided(house, block, cluster)
+    if request.requirements is not None:
+        await run_in_threadpool(house.clusters.requested, cluster, who.name, datetime.now(UTC))
     decision = output.decisions[0]
     telemetry.engine_id.set(output.made_by.engine_id if output.made_by else "")
     return Json(

@@ -176,17 +176,17 @@ class Courier:
 def message(entry: Entry) -> tuple[str, dict[str, Any]]:
     """The idempotency key and the body of a decision in the diary's log."""
     row = json.loads(zlib.decompress(entry.body))
-    market_id = row["input"]["market_id"]
+    decision_id = str(row.get("decision_id", f"seq-{entry.seq}"))  # of an earlier release
     body = {
-        "decision_id": row["decision_id"],
+        "decision_id": decision_id,
         "cluster_id": entry.kind,
         "seq": entry.seq,
         "as_of": row["as_of"],
-        "market_id": market_id,
+        "market_id": row["input"]["market_id"],
         "made_by": row["made_by"],
         "decision": row["decision"],
     }
-    return row["decision_id"], body
+    return decision_id, body
 
 
 def _cursor(store: Store) -> int:

@@ -3,9 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
-from services.live.clusters import Clusters
+from services.live.clusters import NOTICE_STANDS, Clusters
 from services.store.protocol import Store
 
 LOG = "interruptions"
@@ -26,6 +26,8 @@ class Interruptions:
 
     def tell(self, node: str, at: datetime) -> list[str]:
         """AWS takes a spot node (its instance id or name); the clusters that it belongs to are decided for anew."""
+        if datetime.now(UTC) - at > NOTICE_STANDS:
+            return []
         affected = Clusters(self._store).notice(node, at)
         for cluster_id in affected:
             self._store.append(LOG, cluster_id, at, b"")

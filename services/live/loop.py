@@ -22,9 +22,11 @@ from services.live.board import FeatureBlock
 from services.live.clusters import Clusters
 from services.live.decided import Decided
 from services.live.deciding import DecisionDiary, follow_selection, question
+from services.live.delivery import Courier
 from services.live.drift.watching import DriftWatch
 from services.live.experiments.ticking import TickArms
 from services.live.facts import score_block
+from services.live.interruptions import Interruptions
 from services.live.named_models import NamedModels
 from services.live.recent import Recent
 from services.live.selection import EngineSelection
@@ -85,6 +87,8 @@ class Parts:
     predictions: LivePredictions
     ingest: Ingest
     drift: DriftWatch
+    interruptions: Interruptions
+    courier: Courier | None
     experiments: TickArms
 
 
@@ -120,7 +124,7 @@ class LiveLoop:
                 _log.exception("tick_failed")
             took = time.monotonic() - began
             self._metrics.tick_seconds.observe(took)
-            stop.wait(max(0.0, self._settings.live_interval_s - took))
+            self._parts.interruptions.wait(stop, self._settings.live_interval_s - took, self._decide_for)
         self.flush()
         self._parts.experiments.close()
 
@@ -233,9 +237,21 @@ class LiveLoop:
         self._parts.drift.look(block, [scored.version for scored in scores.values()])
         self._metrics.data_age_seconds.set((datetime.now(UTC) - now).total_seconds())
 
-    def _decide(self, block: FeatureBlock) -> None:
+    def _decide_for(self, cluster_ids: Sequence[str]) -> None:
+        """At once, on the newest block: a node of each of these clusters is about to be taken."""
+        try:
+            if self.block is not None:
+                self._parts.stage.confirm()
+                self._decide(self.block, cluster_ids)
+        except (LeaseLost, StaleWriter):
+            raise
+        except Exception:  # noqa: BLE001 - the next tick decides for them as well
+            _log.exception("interruption_not_decided_for")
+
+    def _decide(self, block: FeatureBlock, only: Sequence[str] | None = None) -> None:
         parts = self._parts
-        clusters = parts.clusters.all()
+        known = parts.clusters.current(block.as_of)
+        clusters = [cluster for cluster in known if only is None or cluster.cluster_id in only]
         if not clusters:
             return
         follow_selection(parts.host, parts.selection)
@@ -256,3 +272,5 @@ class LiveLoop:
         if told:
             parts.stage.tell_decisions(block, output, told)
             self._metrics.events.labels(kind="decisions").inc()
+            if parts.courier is not None:
+                parts.courier.wake()

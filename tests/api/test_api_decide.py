@@ -96,6 +96,10 @@ def test_a_decision_for_a_cluster_that_is_yet_to_be_launched(admin: httpx.Client
     assert sum(target["count"] for target in launches) >= 3
     assert {target["region"] for target in launches} == {"eu-west-1"}
     assert len({(target["availability_zone"], target["instance_type"]) for target in launches}) >= 2
+    known = admin.get("/clusters/fresh").json()
+    assert known["requirements"]["vcpu"] == 12, "whoever asks is known for a day"
+    assert admin.post("/decision/spot-optimize", json={"cluster_id": "fresh"}).status_code == 200
+    admin.delete("/clusters/fresh")
     problem(admin.get("/clusters/fresh"), 404)
 
 
