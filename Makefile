@@ -34,4 +34,5 @@ format: setup
 
 bench: setup
 	$(BIN)/python -m bench.features
+	$(BIN)/python -m bench.engines
 	$(BIN)/python -m bench.start $(ARGS)

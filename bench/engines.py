@@ -55,7 +55,7 @@ def main() -> None:
     own: Decide = engine_class().decide
     print(f"An engine that takes {ENGINE_MS:g} ms, {CALLS} calls each by turns; medians")
     print(
-        "| nodes | pools | input kB | in process, ms | confined, ms | added | to the quickest tenth | in processor time |"
+        "| nodes | pools | input kB | in process, ms | confined, ms | added | to quickest tenth | in processor time |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     with contextlib.closing(ConfinedEngine("ten-ms", inspect(TEXT.encode()))) as confined:

@@ -29,7 +29,7 @@ def upload(api: httpx.Client, text: bytes, name: str, version: str = "v1", **mor
 def owl(served: Served) -> str:
     """An uploaded engine that passes every check."""
     with served.client("admin") as api:
-        answer = upload(api, TEXT, "night-owl", description="Moves at night.")
+        answer = upload(api, TEXT, "owl", description="Moves at night.")
         assert answer.status_code == 201, answer.text
         assert answer.json()["active"] is False
         engine_id: str = answer.json()["engine_id"]
@@ -71,7 +71,7 @@ def test_an_uploaded_engine_is_listed_described_and_downloaded_byte_for_byte(adm
 
 
 def test_a_version_is_never_overwritten(admin: httpx.Client, owl: str) -> None:
-    problem(upload(admin, TEXT, "night-owl"), 409, "engine-exists")
+    problem(upload(admin, TEXT, "owl"), 409, "engine-exists")
     problem(upload(admin, TEXT, "spot_optimizer_v1"), 409, "engine-exists")
 
 
