@@ -34,5 +34,6 @@ format: setup
 
 bench: setup
 	$(BIN)/python -m bench.features
+	$(BIN)/python -m bench.optimizer
 	$(BIN)/python -m bench.engines
 	$(BIN)/python -m bench.start $(ARGS)

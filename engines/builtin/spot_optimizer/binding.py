@@ -107,6 +107,7 @@ class WhyNot:
             [outcome.pools[o.place] for o in offers.offers],
             dtype=np.float64,
         )
+        self._joint_nodes = np.array([outcome.joint[joint_of(o.place)] for o in offers.offers], dtype=np.float64)
         self._barred_counts = Counter(bar.constraint for bar in offers.bars if bar is not None)
         self._barred = {bar.constraint: j for j, bar in self._dearest_first() if bar is not None}
 
@@ -212,7 +213,7 @@ class WhyNot:
         spot = now.spot - column.spot + offers.spot[found].astype(np.float64)
         here = self._pool_nodes[found] + 1
         yield "max_pool_share", offers.spot[found] & (here > np.ceil(now.shares.get("max_pool_share", 1.0) * spot))
-        together = np.array([now.joint[joint_of(offers.offers[int(j)].place)] for j in found], dtype=np.float64) + 1
+        together = self._joint_nodes[found] + 1
         yield (
             "max_joint_share",
             offers.spot[found] & (together > np.ceil(now.shares.get("max_joint_share", 1.0) * spot)),

@@ -1,4 +1,4 @@
-"""Why a pool is not chosen, and the least that would have to change for it to be; each answer has been decided again."""
+"""Why a pool is not chosen, and the least that would have to change for it to be: each answer decided again."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
