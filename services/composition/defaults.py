@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from engines.catalogue import Catalogue
-from engines.errors import EngineNotFound
+from engines.errors import EngineNotFound, EnginesError
+from services.composition.parts import open_catalogue
 from services.errors import RevisionConflict
 from services.live.selection import EngineSelection
 from services.models.activation import Activations
@@ -20,12 +20,15 @@ def apply_defaults(settings: Settings, activations: Activations, selection: Engi
     at = datetime.now(UTC)
     warnings = activations.apply_default(settings.model_active_version, Shelf(settings.model_dir).list(), at)
     if selection.current() is None:
-        catalogue = Catalogue(settings.engine_dir)
+        catalogue = open_catalogue(settings)
         try:
-            engine_id = catalogue.resolve(settings.engine_active).engine_id
-            selection.select(engine_id, catalogue.validated_config(engine_id, {}), "DECISION_ENGINE_ACTIVE", at)
+            entry = catalogue.resolve(settings.engine_active)
+            config = catalogue.validated_config(entry.engine_id, {})
+            selection.select(entry.engine_id, config, "DECISION_ENGINE_ACTIVE", at, models=entry.models)
         except EngineNotFound:
             warnings.append(f"DECISION_ENGINE_ACTIVE={settings.engine_active}: no such engine, so none decides yet")
+        except EnginesError as error:
+            warnings.append(f"DECISION_ENGINE_ACTIVE={settings.engine_active}: {error}, so none decides yet")
         except RevisionConflict:
             _log.info("engine_selected_meanwhile")
     for warning in warnings:

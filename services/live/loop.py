@@ -108,7 +108,7 @@ class LiveLoop:
         self.block: FeatureBlock | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Tick at every interval until `stop`; then hand over what is not yet written.
+        """Tick at every interval until `stop`; then hand over what is not yet written, and end the engine.
 
         A tick that fails is logged and the next one tries again; `LeaseLost` and `StaleWriter` end the loop.
         """
@@ -126,6 +126,8 @@ class LiveLoop:
             self._metrics.tick_seconds.observe(took)
             self._parts.interruptions.wait(stop, self._settings.live_interval_s - took, self._decide_for)
         self.flush()
+        self._parts.host.close()
+        self._parts.named_models.close()
         self._parts.experiments.close()
 
     def tick(self, now: datetime) -> bool:
