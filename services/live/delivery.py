@@ -68,6 +68,7 @@ class Courier:
         self._pace = pace or Pace()
         self._luck = luck
         self._news = threading.Event()
+        self._stop = threading.Event()
         self._failures = 0
         self._head: tuple[int, int] = (0, 0)  # (seq, times that the platform failed on it)
         self._error = ""
@@ -80,6 +81,7 @@ class Courier:
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until `stop`; a lost lease ends it, for another courier is at work."""
+        self._stop = stop
         aside_at = time.monotonic()
         while not stop.is_set():
             try:
@@ -92,6 +94,9 @@ class Courier:
             except StoreUnavailable as error:
                 _log.warning("delivery_waits_for_store", detail=error.detail)
                 wait_s = LOOK_S
+            except Exception:  # noqa: BLE001 - what waits is kept, and the next look tries again
+                _log.exception("delivery_failed")
+                wait_s = self._pace.most_s
             if wait_s:
                 stop.wait(wait_s)
             else:
@@ -102,6 +107,8 @@ class Courier:
         """Deliver all that is due; 0, or the seconds to wait where the platform did not take it."""
         while entries := self._due():
             for entry in entries:
+                if self._stop.is_set():
+                    return 0.0
                 answer = self._hand_over(entry)
                 if answer.outcome == "away" or (answer.outcome == "failed" and not self._given_up(entry)):
                     return self._failed(answer)

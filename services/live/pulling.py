@@ -28,6 +28,8 @@ class ClusterPuller:
                 self.pull()
             except StoreError as error:
                 _log.warning("clusters_not_kept", error=type(error).__name__)
+            except Exception:  # noqa: BLE001 - the clusters stay as they are, and the next look tries again
+                _log.exception("clusters_not_pulled")
             stop.wait(self._every_s)
 
     def pull(self) -> int:
