@@ -53,12 +53,26 @@ def _answer(house: House, rows: Sequence[Any], include_features: bool) -> tuple[
         except ValidationError as error:
             results[number]["problem"] = orjson.loads(bytes(invalid(list(error.errors()), PATH).body))
     served: dict[str, int] = {}
+    unskilled: dict[str, ServerError | None] = {}
     for number, answer in zip(asked, answer_many(house.inference, list(asked.values())), strict=True):
+        if isinstance(answer, dict) and asked[number].model_id is None:
+            answer = _unskilled(house, answer["model_id"], unskilled) or answer
         results[number] |= _told(answer)
         if isinstance(answer, dict):
             served[answer["model_id"]] = served.get(answer["model_id"], 0) + len(answer["pools"])
     failed = sum("problem" in result for result in results)
     return dumps({"count": len(results), "failed": failed, "results": results}), served
+
+
+def _unskilled(house: House, model_id: str, known: dict[str, ServerError | None]) -> ServerError | None:
+    """What keeps a model's forecasts back where unskilled ones are refused; looked up once per batch."""
+    if house.settings.refuse_unskilled and model_id not in known:
+        known[model_id] = None
+        try:
+            house.skills.check(model_id)
+        except ServerError as error:
+            known[model_id] = error
+    return known.get(model_id)
 
 
 def _told(answer: Answer) -> dict[str, Any]:
