@@ -53,6 +53,13 @@ def check_learner(learner: Part, width: int) -> list[Split]:
     return [split for tree in trees for split in _splits(tree, width)]
 
 
+def tree_count(learner: Part) -> int:
+    """How many trees a checked learner has; 0 of a linear one."""
+    booster = learner["gradient_booster"]
+    model = booster["gbtree"]["model"] if booster["name"] == "dart" else booster["model"]
+    return len(model.get("trees", ()))
+
+
 def _check_counts(model: Part, trees: int) -> None:
     if not 1 <= trees <= MAX_TREES or _whole(model["gbtree_model_param"], "num_trees", 1, MAX_TREES) != trees:
         raise ValueError(f"a booster has 1 to {MAX_TREES:,} trees, and says how many")

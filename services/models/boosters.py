@@ -13,7 +13,7 @@ import numpy as np
 import treelite
 import xgboost
 
-from services.models.booster_form import Split, check_learner, check_xgboost
+from services.models.booster_form import Split, check_learner, check_xgboost, tree_count
 from services.models.booster_text import MAX_FEATURES, check_lightgbm, splits
 
 PLAIN = (bool, int, float, str, type(None))
@@ -25,8 +25,6 @@ LIGHTGBM_STATE = {
     *("_Booster__inner_predict_buffer", "_Booster__is_predicted_cur_iter", "_Booster__num_inner_eval"),
     *("_Booster__name_inner_eval", "_Booster__higher_better_inner_eval"),
 }
-
-Tree = dict[str, Any]
 
 
 def restore_xgboost(target: Any, state: object) -> None:
@@ -61,22 +59,15 @@ def check_booster(booster: Any) -> None:
         check_lightgbm(booster.model_to_string(num_iteration=-1))
 
 
-def xgboost_splits(booster: Any) -> list[Split]:
-    """(feature, threshold) of each split, checked on the way."""
+def xgboost_splits(booster: Any) -> tuple[list[Split], int]:
+    """(feature, threshold) of each split, checked on the way, and how many trees there are (0: a linear booster)."""
     if getattr(booster, "handle", None) is None:
         raise ValueError("the booster is not fitted")
     width = booster.num_features()
     if not 1 <= width <= MAX_FEATURES:
         raise ValueError("a booster has 1 to 10,000 features")
-    return check_learner(json.loads(booster.save_raw("json"))["learner"], width)
-
-
-def xgboost_trees(booster: Any) -> list[Tree]:
-    """The trees in JSON's form; none for a linear booster."""
-    inner = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
-    model = inner.get("gbtree", inner)["model"]
-    trees: list[Tree] = model.get("trees", [])
-    return trees
+    learner = json.loads(booster.save_raw("json"))["learner"]
+    return check_learner(learner, width), tree_count(learner)
 
 
 def lightgbm_splits(booster: Any) -> Iterator[Split]:

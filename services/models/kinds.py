@@ -33,6 +33,7 @@ HISTOGRAM = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 SINGLE = (DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor)
 # Forests are the rest.
 
+MOST_SPLITS = 1_000  # of one tree, for the probe: a large forest has millions
 FITTED_PARTS = {"estimators_", "_predictors", "tree_"}
 
 Split = tuple[int, float]
@@ -131,7 +132,8 @@ def _tree(member: Any, width: int) -> Any:
 
 
 def _splits(tree: Any) -> list[Split]:
-    inner = tree.children_left >= 0
+    inner = np.flatnonzero(tree.children_left >= 0)
+    inner = inner[:: 1 + len(inner) // MOST_SPLITS]
     return list(zip(tree.feature[inner].tolist(), tree.threshold[inner].tolist(), strict=True))
 
 

@@ -13,7 +13,7 @@ from sklearn.base import is_classifier
 
 from services.models import boosters, kinds
 from services.models.importance import importance_of
-from services.models.kinds import Checked, Split
+from services.models.kinds import Checked
 from services.models.safe_types import LIGHTGBM, TREES, XGBOOST
 
 Matrix = np.ndarray[Any, Any]
@@ -98,11 +98,12 @@ def _trees_of(loaded: Any) -> Checked | None:
 
 
 def _of_xgboost(estimator: Any, booster: Any, obstacle: str = "") -> Checked:
-    splits: tuple[Split, ...] = tuple(boosters.xgboost_splits(booster))
-    trees = len(boosters.xgboost_trees(booster))
+    splits, trees = boosters.xgboost_splits(booster)
     if not trees:
         obstacle = "a linear booster has no trees"
-    return Checked(estimator, trees, splits, "float32", lambda: boosters.compile_xgboost(booster), obstacle=obstacle)
+    return Checked(
+        estimator, trees, tuple(splits), "float32", lambda: boosters.compile_xgboost(booster), obstacle=obstacle
+    )
 
 
 def _of_lightgbm(estimator: Any, booster: Any) -> Checked:
