@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: setup run test unit lint format bench
+.PHONY: setup run test unit lint format bench soak
 
 setup: $(STAMP)
 
@@ -37,3 +37,6 @@ bench: setup
 	$(BIN)/python -m bench.optimizer
 	$(BIN)/python -m bench.engines
 	$(BIN)/python -m bench.start $(ARGS)
+
+soak: setup
+	$(BIN)/python -m bench.soak $(ARGS)
