@@ -92,7 +92,7 @@ class Catalogue:
     def __init__(self, directory: Path, limits: EngineLimits | None = None) -> None:
         self.directory = directory
         self.uploads = Uploads(directory)
-        self._limits = limits
+        self.limits = limits or EngineLimits()  # what an uploaded one may use
         engines = [make() for make in _BUILT_IN]
         self._make = {engine.name: make for engine, make in zip(engines, _BUILT_IN, strict=True)}
         self._entries = {
@@ -155,7 +155,7 @@ class Catalogue:
             raise EngineNotFound(engine_id)
         source = EngineSource(self.uploads.text(engine_id), record.class_name, record.models)
         try:
-            confined = ConfinedEngine(engine_id, source, self._limits)
+            confined = ConfinedEngine(engine_id, source, self.limits)
         except EngineRefused as error:
             raise EngineFailed(engine_id, str(error), "not_started") from error
         return OpenedEngine(entry, confined, confined.close, confined)

@@ -76,7 +76,7 @@ def admit(
     """
     check_names(order)
     engine_id = catalogue.check_free(order.name, order.version)
-    report = examine(text, engine_id, limits)
+    report = examine(text, engine_id, limits or catalogue.limits)
     if not report.passed:
         raise EngineRefused("check", report.problems())
     said = report.described

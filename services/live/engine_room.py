@@ -9,10 +9,11 @@ import structlog
 
 from engines.catalogue import EngineEntry
 from engines.contract import DecisionInput, DecisionOutput
+from engines.errors import EngineFailed
 from engines.host import EngineHost
 from engines.intake import EngineOrder, admit
 from engines.trial import tried
-from services.errors import StoreUnavailable
+from services.errors import StoreUnavailable, Unavailable
 from services.live.engine_swaps import EngineOrdered
 from services.live.selection import EngineSelection, follow_selection
 
@@ -67,8 +68,16 @@ class EngineRoom:
         self._host.abort(generation)
 
     def admit(self, text: bytes, order: EngineOrder) -> EngineEntry:
-        """Check an uploaded engine and keep it; raises `EngineRefused`, `EngineExists`, `EngineFailed`."""
-        return admit(self._host.catalogue, text, order, datetime.now(UTC))
+        """Check an uploaded engine and keep it.
+
+        Raises `EngineRefused`, `EngineExists`, and `Unavailable` where this machine cannot confine it.
+        """
+        try:
+            return admit(self._host.catalogue, text, order, datetime.now(UTC))
+        except EngineFailed as error:
+            if error.kind == "not_confined":
+                raise Unavailable("engine intake", error.detail) from error
+            raise
 
     def test(self, engine_id: str, config: dict[str, Any], given: DecisionInput) -> dict[str, Any]:
         """What an engine answers, beside what the active one answers to the same; neither is selected by it.

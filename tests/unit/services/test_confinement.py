@@ -2,26 +2,32 @@
 
 import pickle
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import structlog.testing
 
-from engines.confined_engine import ConfinedEngine, EngineLimits
+from engines.catalogue import Catalogue
+from engines.confined_engine import EngineLimits
 from engines.contract import Cluster, hold_everything
-from engines.errors import EngineFailed
+from engines.deciding import ask
+from engines.host import EngineHost
+from engines.intake import EngineOrder
 from engines.sandbox import detect_tier
 from engines.sandbox_limits import Confinement, Tier
 from services.audit import Audit
 from services.composition.confinement import REFUSED, announce, required, said_of
 from services.errors import Unavailable
+from services.live.engine_room import EngineRoom
+from services.live.selection import EngineSelection
 from services.models.inspection import Inspector
 from services.models.intake import Intake
 from services.models.registry import Registry
 from services.store.sqlite import SqliteStore
 from tests.trained_models import FEATURES, trained
 from tests.unit.engines import engine_inputs as small
-from tests.unit.engines.engine_files import engine_source
+from tests.unit.engines.engine_files import engine_file
 from tests.unit.models.upload_steps import left_behind, upload
 
 WEAK = Confinement(most=Tier.C)
@@ -75,11 +81,16 @@ def test_where_children_are_hardly_confined_models_are_refused(tmp_path: Path) -
     assert upload(Intake(registry, FEATURES, Inspector(confinement=OVERRIDDEN)), data).compiled
 
 
-def test_where_children_are_hardly_confined_engines_are_refused() -> None:
-    with pytest.raises(EngineFailed, match="tier C here, and tier B is needed") as caught:
-        ConfinedEngine("e:v1", engine_source(), EngineLimits(confinement=WEAK))
-    assert caught.value.kind == "not_confined"
+def test_where_children_are_hardly_confined_engines_are_refused(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.sqlite")
     given = small.given(Cluster(cluster_id="c", nodes=(small.node("n", "m5.large"),)))
-    engine = ConfinedEngine("e:v1", engine_source(), EngineLimits(confinement=OVERRIDDEN))
-    assert engine.decide(given) == hold_everything(given)
-    engine.close()
+    order = EngineOrder("tested", "1", "", "somebody")
+    with closing(store):
+        weak = Catalogue(tmp_path, EngineLimits(confinement=WEAK))
+        with pytest.raises(Unavailable, match="tier C here, and tier B is needed"):
+            EngineRoom(EngineHost(weak), EngineSelection(store)).admit(engine_file(), order)
+        catalogue = Catalogue(tmp_path, EngineLimits(confinement=OVERRIDDEN))
+        entry = EngineRoom(EngineHost(catalogue), EngineSelection(store)).admit(engine_file(), order)
+        opened = catalogue.open(entry.engine_id)
+        with closing(opened):
+            assert ask(opened, given) == hold_everything(given)
