@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import httpx
@@ -14,12 +14,14 @@ from examples.clusters import sample_clusters
 from services.api.asking import PREFIX
 from services.errors import Unavailable
 from services.keys import Keys
+from services.launch.interruptions import MarketEvents, skills, tell_past
 from services.models.shelf import Shelf
 from services.settings import Settings
 from services.store.opening import open_store
 
 GAP_DAYS = 28
 TRAINING_PATIENCE_S = 120.0
+BACKTEST_LOOKS = 20
 
 
 class Demo:
@@ -67,14 +69,33 @@ class Demo:
             with httpx.Client(base_url=url, headers=headers, timeout=60.0, trust_env=False) as api:
                 for model in sorted(self._out.glob("*.pkl")):
                     self._upload(api, model)
+                self._tell_past(api)
                 for cluster_id, state in sample_clusters(datetime.now(UTC)).items():
                     _checked(api.put(f"/clusters/{cluster_id}", json=state))
                     self._say(f"Registered the sample cluster {cluster_id} ({len(state['nodes'])} nodes).")
                 self._follow_fill(api, stop)
+                self._tell_backtest(api, stop)
                 self._await_live(api, stop)
         finally:
             keys.revoke(key.key_id)
             store.close()
+
+    def _tell_past(self, api: httpx.Client) -> None:
+        """What the clusters held and lost over the gap, so that its predictions can be judged."""
+        start = datetime.combine(self._until + timedelta(days=1), time.min, UTC)
+        lost, hours = tell_past(api, MarketEvents(self._market), start, datetime.now(UTC))
+        self._say(f"Told the ledger {hours / 24:.0f} node days of the sample clusters' past: {lost} interruptions.")
+
+    def _tell_backtest(self, api: httpx.Client, stop: threading.Event) -> None:
+        """How good the models were over the gap, as soon as the ledger has their past; some seconds at most."""
+        for _ in range(BACKTEST_LOOKS):
+            asked: dict[str, str | int] = {"origin": "backtest", "group_by": "model_id", "hours": 24 * (GAP_DAYS + 1)}
+            groups = _checked(api.get("/accuracy", params=asked)).json()["groups"]
+            if groups and all(group["known"] for group in groups):
+                self._say(f"Skill over the naive forecast in the gap: {skills(groups)} (simulated).")
+                return
+            if stop.wait(0.5):
+                return
 
     def _upload(self, api: httpx.Client, model: Path) -> None:
         with model.open("rb") as file:

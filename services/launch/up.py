@@ -21,6 +21,7 @@ from gapfill.aws import AwsPriceSource
 from services.errors import Unavailable
 from services.keys import Keys, Principal
 from services.launch.demo import Demo
+from services.launch.interruptions import Player
 from services.launch.market import AwsIdentity, Choice, SimulatedMarket, environment, is_simulated, start_simulator
 from services.launch.places import claim_port, still_running
 from services.launch.processes import RunFile, adopt_orphans, descendants, end, reap
@@ -93,6 +94,7 @@ class _Start:
         self._head: RayHead | None = None
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._driver: subprocess.Popen[bytes] | None = None
+        self._player: Player | None = None
 
     def serve(self, stop: threading.Event) -> int:
         """Start all, wait for `stop` or for a child that ends by itself."""
@@ -116,12 +118,16 @@ class _Start:
         self._announce(head, market is not None, token, code)
         if demo:
             demo.set_up(stop)
+        if market:
+            self._player = Player(settings, market.address, say)
         self._watch(stop)
         return 0
 
     def end(self) -> None:
         """Stop all that was started; says what it could not stop."""
         self._say("Stopping: streams close, the last prices and predictions are written.")
+        if self._player:
+            self._player.end()
         if self._driver and self._driver.stdin:
             self._driver.stdin.close()
             try:
