@@ -72,6 +72,7 @@ class LivePredictions:
             "experiment": pl.lit(experiment),
             "arm": pl.lit(arm),
             "count": pl.lit(1, pl.Int64),
+            "what_if": pl.lit(value=False),
             "batch": pl.lit(""),
         }
         self._of_experiments.append(rows.with_columns(**marks).select(*SERVED))

@@ -30,16 +30,18 @@ class GuardRule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_requests: int = Field(200, ge=20, le=1_000_000, description="Answers of an arm, of late, before it is judged")
+    min_requests: int = Field(
+        default=200, ge=20, le=1_000_000, description="Answers of an arm, of late, before it is judged"
+    )
     max_error_rate: float | None = Field(
-        0.02, ge=0, lt=1, description="Surely (95 %) more of its answers of the last 5 minutes failed"
+        default=0.02, ge=0, lt=1, description="Surely (95 %) more of its answers of the last 5 minutes failed"
     )
     max_latency_ratio: float | None = Field(
-        5.0, ge=1, le=1000, description="Its p95 over the control's, of the last 5 minutes"
+        default=5.0, ge=1, le=1000, description="Its p95 over the control's, of the last 5 minutes"
     )
-    latency_floor_ms: float = Field(10.0, ge=0, le=60_000, description="A p95 up to this is never too slow")
+    latency_floor_ms: float = Field(default=10.0, ge=0, le=60_000, description="A p95 up to this is never too slow")
     max_skill_loss: float | None = Field(
-        0.02, ge=0, le=2, description="Its skill lies surely (95 %) further than this below the control's"
+        default=0.02, ge=0, le=2, description="Its skill lies surely (95 %) further than this below the control's"
     )
 
 

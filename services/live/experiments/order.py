@@ -21,7 +21,7 @@ class ArmOrder(BaseModel):
     model_id: str = Field(max_length=130)
     arm: ArmName | None = None
     weight: float | None = Field(
-        None, ge=0, allow_inf_nan=False, description="Its share of the pools, in any unit; 0: none of them"
+        default=None, ge=0, allow_inf_nan=False, description="Its share of the pools, in any unit; 0: none of them"
     )
 
 
@@ -32,8 +32,10 @@ class ExperimentOrder(BaseModel):
 
     kind: Kind = "ab"
     arms: list[ArmOrder] = Field(min_length=1, max_length=MOST_ARMS)
-    description: str = Field("", max_length=500)
-    guard: GuardRule | None = Field(None, description="When challengers are taken out without anybody being asked")
+    description: str = Field(default="", max_length=500)
+    guard: GuardRule | None = Field(
+        default=None, description="When challengers are taken out without anybody being asked"
+    )
 
 
 def arms_of(order: ExperimentOrder, versions: Sequence[ModelVersion], active: ModelVersion) -> tuple[Arm, ...]:
@@ -44,7 +46,7 @@ def arms_of(order: ExperimentOrder, versions: Sequence[ModelVersion], active: Mo
         if order.kind == "ab":
             detail = f"do not hold {active.model_id}, which is active for {active.task}"
             raise ExperimentInvalid("arms", detail, "Make it one of the arms: the others are held against it.")
-        wanted.insert(0, ArmOrder(model_id=active.model_id, weight=None))
+        wanted.insert(0, ArmOrder(model_id=active.model_id))
         versions = [active, *versions]
     pairs = sorted(zip(wanted, versions, strict=True), key=lambda pair: pair[1].model_id != active.model_id)
     if len(pairs) < 2:
