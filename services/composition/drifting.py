@@ -8,7 +8,7 @@ from services.live.drift.figures import Thresholds
 from services.live.drift.journal import DriftJournal
 from services.live.drift.monitor import DriftMonitor, Sources
 from services.live.drift.reference import of_gap
-from services.live.drift.skill import PriceSkill
+from services.live.drift.skill import LedgerSkill
 from services.live.drift.watching import DriftWatch
 from services.live.stage import Stage
 from services.models.shelf import Shelf
@@ -21,7 +21,7 @@ def open_drift(parts: Parts, history: History, stage: Stage, lease: Lease) -> Dr
     sources = Sources(
         sample=Shelf(settings.model_dir).reference,
         gap=lambda version, pool_ids, until: of_gap(history, version, pool_ids, until),
-        skills=PriceSkill(history),
+        skills=LedgerSkill(history, parts.store, lease),
     )
     thresholds = Thresholds(settings.drift_psi, settings.drift_ks, settings.drift_windows)
     monitor = DriftMonitor(

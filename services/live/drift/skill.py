@@ -1,24 +1,25 @@
-"""Whether a price model still tells more than the last price does, held against the first week of its gap."""
+"""Whether a model still tells more than the naive forecast does: its skill of late against its skill at first."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-import numpy as np
-import polars as pl
-
 from gapfill.history import History
 from gapfill.scope import Scope
+from services.live.clusters import Clusters
 from services.live.drift.reference import WEEK
 from services.live.drift.window import sampled
-from services.live.past import OBSERVED, predictions_with_actuals
-from services.models.version import ModelVersion
+from services.live.ledger.accuracy import figures
+from services.live.ledger.scored import scored_rows
+from services.models.version import ModelVersion, Task
+from services.store.protocol import Lease, Store
 
 FALL = 0.2
-LEAST_PREDICTIONS = 100
-MOST_PREDICTIONS = 20_000
+LEAST_KNOWN = 100
 MOST_POOLS = 200
 LEAST_STRETCH = timedelta(hours=24)
+KIND = "drift_skill"
+MEASURE: dict[Task, str] = {"spot_price": "skill", "spot_interruption": "brier_skill"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,53 +38,69 @@ class Skills(Protocol):
     def fall(
         self, version: ModelVersion, pool_ids: tuple[str, ...], now: datetime, window: timedelta
     ) -> SkillFall | None:
-        """The fall in what has become due of late, None where there is none or too little is due."""
+        """The fall in what has become due of late, None where there is none or too little is known."""
         ...
 
 
-class PriceSkill:
-    """`Skills` of price models: 1 - MAE / MAE of the last value, within -1..1, of predictions whose price is known."""
+class LedgerSkill:
+    """`Skills` from the ledger, over at most 200 pools: the same figures as `GET accuracy` has, held within -1..1.
 
-    def __init__(self, history: History) -> None:
+    The first skill is that of the first week of the gap, or where that has no outcomes, as interruptions have none, of
+    the first day of answers that has; it is kept in the store.
+    """
+
+    def __init__(self, history: History, store: Store, lease: Lease | None = None) -> None:
         self._history = history
-        self._before: dict[str, float] = {}
+        self._store = store
+        self._lease = lease
 
     def fall(
         self, version: ModelVersion, pool_ids: tuple[str, ...], now: datetime, window: timedelta
     ) -> SkillFall | None:
         """See `Skills`."""
-        if version.task != "spot_price":
-            return None
         scope = Scope.of_pools([pool_ids[place] for place in sampled(pool_ids, MOST_POOLS)])
-        if version.model_id not in self._before:
-            start = version.knows_until
-            found = self._skill(version, scope, start, min(start + WEEK, now), now, "gap")
-            if found is None:
-                return None
-            self._before[version.model_id] = found[0]
-        before = self._before[version.model_id]
-        end = now - timedelta(hours=version.horizon_hours)
-        late = self._skill(version, scope, end - max(window, LEAST_STRETCH), end, now, None)
-        if late is None or before - late[0] < FALL:
+        late = self._skill(version, scope, now - max(window, LEAST_STRETCH), now, now, ("live", "served"))
+        if late is None:
             return None
-        return SkillFall("skill over the last price", before, *late)
+        before = self._before(version, scope, now, late[0])
+        if before - late[0] < FALL:
+            return None
+        return SkillFall(MEASURE[version.task], before, *late)
+
+    def _before(self, version: ModelVersion, scope: Scope, now: datetime, late: float) -> float:
+        kept = self._store.get(KIND, version.model_id)
+        if kept is not None:
+            return float(kept.value["before"])
+        start = version.knows_until
+        found = self._skill(version, scope, start, min(start + WEEK, now), now, ("gap",))
+        before = found[0] if found else late
+        self._store.put(KIND, version.model_id, {"before": before}, fence=self._lease)
+        return before
 
     def _skill(
-        self, version: ModelVersion, scope: Scope, start: datetime, end: datetime, now: datetime, origin: str | None
+        self,
+        version: ModelVersion,
+        scope: Scope,
+        start: datetime,
+        end: datetime,
+        now: datetime,
+        origins: tuple[str, ...],
     ) -> tuple[float, int] | None:
-        rows = predictions_with_actuals(
-            self._history, scope, start, end, now, model_id=version.model_id, origin=origin, limit=MOST_PREDICTIONS
+        """(skill, known outcomes) of what became due in [start, end); None where too few are known."""
+        confirmed = Clusters(self._store).confirmed()
+        rows = scored_rows(
+            self._history,
+            start,
+            end,
+            now,
+            scope=scope,
+            model_id=version.model_id,
+            experiment="",
+            origins=origins,
+            confirmed=confirmed,
         )
-        return skill(rows)
-
-
-def skill(rows: pl.DataFrame) -> tuple[float, int] | None:
-    """(skill, predictions) of `predictions_with_actuals`'s rows; None for too few, or where no price ever moved."""
-    known = rows.filter(pl.col("actual_status") == OBSERVED).drop_nulls(["value", "price", "actual"])
-    actual = known["actual"].to_numpy()
-    if len(actual) < LEAST_PREDICTIONS:
-        return None
-    naive = float(np.abs(known["price"].to_numpy() - actual).mean())
-    if naive == 0.0:
-        return None
-    return max(-1.0, 1.0 - float(np.abs(known["value"].to_numpy() - actual).mean()) / naive), len(actual)
+        told = figures(rows)
+        skill = told.get(MEASURE[version.task])
+        if skill is None or told["known"] < LEAST_KNOWN:
+            return None
+        return max(-1.0, float(skill)), int(told["known"])

@@ -2,11 +2,15 @@
 
 import itertools
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import stats
 
+from gapfill.features.registry import NAMES
+from gapfill.history import History
 from services.live.drift.figures import (
     SMOOTHING,
     Thresholds,
@@ -18,9 +22,10 @@ from services.live.drift.figures import (
     psi_resolution,
     shares,
 )
-from services.live.drift.reference import Reference, of_sample
+from services.live.drift.reference import Reference, of_gap, of_rows, of_sample
 from services.live.drift.window import MOST_POOLS, SNAPSHOTS, Window, sampled
 from services.models.scorer import Vector
+from tests.unit.live.drift_market import GAP, LIVE, market
 from tests.unit.live.live_blocks import NOW, block, version
 
 RANDOM = np.random.default_rng(5)
@@ -121,6 +126,27 @@ def test_a_sample_is_taken_in_the_live_pools_proportions() -> None:
     alone = of_sample(version(features=("price",)), rows, live)
     assert alone is not None
     assert len(alone.matrix) == 400
+
+
+def test_the_gaps_first_week_is_read_from_the_history(tmp_path: Path) -> None:
+    some = market(3)
+    history = History(tmp_path / "history", "sim:3")
+    history.append_prices(some.points.filter(pl.col("at") < LIVE + timedelta(days=2)))
+    history.append_on_demand(some.on_demand)
+    history.append_instance_types(some.types)
+    pools = tuple(some.points["pool_id"].unique().sort())
+    made = version(features=NAMES).model_copy(update={"trained_until": (GAP - timedelta(days=1)).date()})
+    assert made.knows_until == GAP
+    found = of_gap(history, made, pools, LIVE + timedelta(days=2))
+    assert found is not None
+    known = of_rows(some.rows(GAP, LIVE + timedelta(hours=1), "4h").sort("pool_id", "as_of"))
+    assert known is not None
+    assert (found.source, found.independent) == ("gap", known.independent)
+    np.testing.assert_array_equal(found.matrix, known.matrix)
+    assert found.prices == known.prices
+    assert found.on_demand.keys() == set(pools)
+    assert of_gap(history, made, pools, GAP + timedelta(hours=20)) is None
+    assert of_gap(History(tmp_path / "empty", "sim:3"), made, pools, LIVE) is None
 
 
 def test_a_reference_comes_back_from_the_store_as_it_was() -> None:
