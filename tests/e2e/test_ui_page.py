@@ -20,7 +20,7 @@ from playwright.sync_api import (
 
 from examples.clusters import sample_clusters
 from tests.e2e.browser import Watch, shoot
-from tests.e2e.page_runs import ADMIN_TOKEN, Running, everything
+from tests.e2e.page_runs import ADMIN_TOKEN, ROOT, Running, everything
 
 HOSTILE = '<img src="/nowhere" onerror="document.title=1"> {{7*7}} ${7*7}'
 
@@ -60,8 +60,8 @@ def upload_and_activate(page: Page, running: Running, task: str, described: Path
     go(page, "Models")
     page.set_input_files("#co-file", running.models / f"spot-{task}.pkl")
     page.set_input_files("#co-metadata", described)
-    page.get_by_label("Name").fill(f"sample-{task}")
-    page.get_by_label("Version").fill("v1")
+    page.get_by_label("Name", exact=True).fill(f"sample-{task}")
+    page.get_by_label("Version", exact=True).fill("v1")
     page.get_by_label("Trained until").fill(str(running.trained_until))
     page.get_by_role("button", name="Upload", exact=True).click()
     expect(page.locator("#co-upload-state")).to_have_text(f"{model_id} is registered.")
@@ -79,8 +79,8 @@ def swap_look_and_roll_back(page: Page, running: Running, described: Path) -> No
     """A second version takes over, is looked at, is rolled back, and is deleted by its name."""
     page.set_input_files("#co-file", running.models / "spot-price.pkl")
     page.set_input_files("#co-metadata", described)
-    page.get_by_label("Name").fill("sample-price")
-    page.get_by_label("Version").fill("v2")
+    page.get_by_label("Name", exact=True).fill("sample-price")
+    page.get_by_label("Version", exact=True).fill("v2")
     page.get_by_label("Trained until").fill(str(running.trained_until))
     page.get_by_role("button", name="Upload", exact=True).click()
     row = page.locator('[data-model="sample-price:v2"]')
@@ -162,6 +162,28 @@ def see_a_decision(page: Page, running: Running) -> None:
     expect(first.locator(".co-acts")).to_contain_text("move to spot web-1")
 
 
+def upload_and_try_an_engine(page: Page, folder: Path) -> None:
+    """A bad file is refused line by line; a good one is tried beside the active engine, and selected by nobody."""
+    go(page, "Engines")
+    wrong = folder / "wrong.py"
+    wrong.write_text("import socket\n\nCONTRACT = 1\n")
+    page.get_by_label("Engine name").fill("rules")
+    page.get_by_label("Engine version").fill("v1")
+    page.set_input_files("#co-engine-file", wrong)
+    page.get_by_role("button", name="Upload engine").click()
+    expect(page.locator("#co-engine-problem")).to_contain_text("line 1: ")
+    page.set_input_files("#co-engine-file", ROOT / "examples" / "engines" / "rules_engine.py")
+    page.get_by_role("button", name="Upload engine").click()
+    expect(page.locator("#co-engine-state")).to_have_text("rules:v1 is catalogued.")
+    page.locator("#co-engine-choice").select_option("rules:v1")
+    page.get_by_role("button", name="Test", exact=True).click()
+    result = page.locator("#co-trial-result")
+    expect(result).to_contain_text("Tested: rules:v1 usable")
+    expect(result).to_contain_text("Active: on_demand_only usable")
+    expect(page.locator("#co-engine")).to_have_text("on_demand_only")
+    shoot(page, "5-engines")
+
+
 def apply_an_engine(page: Page) -> None:
     """Another engine decides once it is applied, with the config that its schema asked for."""
     go(page, "Engines")
@@ -180,8 +202,8 @@ def see_a_refusal(page: Page, running: Running, folder: Path) -> None:
     wrong = folder / "wrong.pkl"
     wrong.write_text("no model at all")
     page.set_input_files("#co-file", wrong)
-    page.get_by_label("Name").fill("wrong")
-    page.get_by_label("Version").fill("v1")
+    page.get_by_label("Name", exact=True).fill("wrong")
+    page.get_by_label("Version", exact=True).fill("v1")
     page.get_by_label("Trained until").fill(str(running.trained_until))
     with page.expect_response("**/models/upload") as refused:
         page.get_by_role("button", name="Upload", exact=True).click()
@@ -223,6 +245,7 @@ def test_a_person_goes_from_the_link_to_a_live_chart(page: Page, running: Runnin
     }
     assert watch.faults == []
 
+    upload_and_try_an_engine(page, tmp_path)
     see_a_refusal(page, running, tmp_path)
     shoot(page, "6-refused")
     page.get_by_role("button", name="Sign out").click()

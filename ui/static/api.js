@@ -5,7 +5,10 @@ export const API = `${ROOT}/api/v1/ml`;
 
 /** A problem document (RFC 9457), or what stands in for one when there was no answer. */
 export class Problem extends Error {
-  /** @param {{status: number, title: string, detail: string, advice?: string, type?: string}} document */
+  /**
+   * @param {{status: number, title: string, detail: string, advice?: string, type?: string,
+   *   errors?: {line?: number | null, field?: string, detail: string}[]}} document
+   */
   constructor(document) {
     super(document.detail);
     this.status = document.status;
@@ -13,6 +16,8 @@ export class Problem extends Error {
     this.detail = document.detail;
     this.advice = document.advice ?? "";
     this.type = document.type ?? "";
+    /** What is wrong one by one, with its line or field. */
+    this.errors = document.errors ?? [];
   }
 }
 

@@ -66,10 +66,17 @@ export function complain(id, error) {
   const place = byId(id);
   place.hidden = !error;
   if (!error) return place.replaceChildren();
-  const { title, detail, advice, message } = /** @type {any} */ (error);
+  const { title, detail, advice, message, errors = [] } = /** @type {any} */ (error);
   const lines = [element("strong", {}, title ?? "It did not work"), element("p", {}, detail ?? message ?? String(error))];
+  if (errors.length) lines.push(element("ul", {}, ...errors.map(single)));
   if (advice) lines.push(element("p", {}, advice));
   place.replaceChildren(...lines);
+}
+
+/** @param {{line?: number | null, field?: string, detail: string}} error */
+function single({ line, field, detail }) {
+  const where = line ? `line ${line}: ` : field ? `${field}: ` : "";
+  return element("li", {}, `${where}${detail}`);
 }
 
 /**

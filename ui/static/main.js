@@ -20,7 +20,7 @@ async function open(person) {
   isOpen = true;
   showPerson(person);
   const may = OPERATORS.has(person.role);
-  await Promise.all([openModels(may), openEngines(may), openGapFiller(may), openLive(), openDecisions()]);
+  await Promise.all([openModels(may), openEngines(may, person.role === "admin"), openGapFiller(may), openLive(), openDecisions()]);
 }
 
 function close() {
