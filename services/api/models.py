@@ -49,7 +49,7 @@ class RollbackOrder(BaseModel):
 async def upload(
     house: InHouse,
     who: Who,
-    file: Annotated[UploadFile, File(description="A fitted model: .pkl or .joblib")],
+    file: Annotated[UploadFile, File(description="A fitted model: .pkl, .joblib, .skops or .onnx")],
     model_name: Annotated[str, Form()],
     version: Annotated[str, Form()],
     trained_until_date: Annotated[str, Form(description="Last day of training data, YYYY-MM-DD (UTC)")],

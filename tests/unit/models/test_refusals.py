@@ -94,6 +94,17 @@ def test_the_decision_lists_what_is_left_out() -> None:
     assert {name for name in names if f"`{name}`" not in page} == set()
 
 
+def test_the_page_on_model_files_has_every_code() -> None:
+    page = (ROOT / "docs/model-files.md").read_text(encoding="utf-8")
+    sources = "".join(
+        (ROOT / "services/models" / name).read_text(encoding="utf-8")
+        for name in ("examine.py", "reading.py", "onnx_file.py", "inspection.py", "intake.py")
+    )
+    codes = set(re.findall(r'(?:Refusal|ModelRefused|_another_version)\(\s*"([a-z-]+)"', sources))
+    assert len(codes) > 12
+    assert {code for code in codes if f"`{code}`" not in page} == set()
+
+
 def test_every_permitted_name_is_where_the_libraries_have_it() -> None:
     tables = (permitted.TREES, permitted.XGBOOST, permitted.LIGHTGBM, permitted.BOOSTERS, permitted.OTHERS)
     for names in (*tables, permitted.PARTS):
