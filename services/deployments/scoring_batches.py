@@ -3,11 +3,11 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 from ray import serve
 
-from services.models.scorer import Matrix, Scorer, Vector
+from services.models.scorer import Matrix, Vector
 from services.models.slots import Slots
+from services.models.together import score_together
 
 MOST_IN_A_BATCH = 32
 
@@ -38,13 +38,4 @@ class ModelBatches:
 
     def _score(self, asked: list[Matrix]) -> list[Vector | ValueError]:
         with self._slots.lend_version(self._model_id) as lent:
-            return together(lent.scorer, asked)
-
-
-def together(scorer: Scorer, asked: list[Matrix]) -> list[Vector | ValueError]:
-    """Scores of each matrix, in one call; a value that the library refuses is the answer only of who sent it."""
-    try:
-        scores = scorer.score(np.concatenate(asked))
-    except ValueError as error:
-        return [error] if len(asked) == 1 else [one for matrix in asked for one in together(scorer, [matrix])]
-    return list(np.split(scores, np.cumsum([len(matrix) for matrix in asked])[:-1]))
+            return score_together(lent.scorer, asked)
