@@ -55,9 +55,7 @@ class SkillMeter:
         self._next, self._measured = time.monotonic() + self._every_s, names
         confirmed = Clusters(self._store).confirmed()
         for version in versions:
-            rows = scored_rows(
-                self._history, now - WEEK, now, now, model_id=version.model_id, experiment="", confirmed=confirmed
-            )
+            rows = scored_rows(self._history, now - WEEK, now, now, model_id=version.model_id, confirmed=confirmed)
             for origin in ("gap", "live", "served"):
                 self._show(version.model_id, origin, figures(rows.filter(pl.col("origin") == origin)))
             told = figures(rows.filter(pl.col("origin") != "gap"))

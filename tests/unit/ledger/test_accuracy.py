@@ -155,7 +155,7 @@ def test_a_count_is_a_repetition(rows: list[tuple[float, bool, int]], task: str)
     naive = [0.5] * len(rows)
     counted = figures(scored(task, value, [float(one) for one in outcome], naive, count))
     spread = [
-        [one for one, n in zip(column, count, strict=True) for _ in range(n)] for column in (value, outcome, naive)
+        [one for one, n in zip(column, count, strict=True) for _ in range(int(n))] for column in (value, outcome, naive)
     ]
     repeated = figures(scored(task, spread[0], [float(one) for one in spread[1]], spread[2]))
     for name in (*PRICE_FIGURES, *PROBABILITY_FIGURES):
