@@ -1,4 +1,4 @@
-"""predict/batch: the single call's answers, many at once; a bad row fails alone. And two versions side by side."""
+"""Many questions in one request are answered as each by itself, a bad one fails alone; two versions side by side."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Arms in a process: who answers for whom, a challenger that fails, the shadow, and experiments in the store."""
+"""Arms in a process: who answers for whom, a challenger that fails, the shadow, and ticks."""
 
 import asyncio
 import threading
@@ -12,13 +12,11 @@ import pytest
 
 from gapfill.features.registry import NAMES
 from gapfill.history import History
-from services.errors import NoActiveModel, RevisionConflict
+from services.errors import NoActiveModel
 from services.live.board import FeatureBoard
 from services.live.experiments.answering import Part
 from services.live.experiments.arms import Arms
-from services.live.experiments.book import ExperimentBook
 from services.live.experiments.counts import counted
-from services.live.experiments.errors import ExperimentEnded, ExperimentNotFound, ExperimentRunning
 from services.live.experiments.shadow import Shadow, Shown
 from services.live.experiments.ticking import TickArms
 from services.live.facts import score_block
@@ -239,68 +237,3 @@ def test_a_tick_in_the_shadow_is_kept_with_the_next_one(stable: Stable, arms: Ar
         ("control", CONTROL, 0.1, NOW),
     ]
     ticking.close()
-
-
-# The store
-
-
-def test_a_task_has_one_experiment_and_an_end_is_for_good(store: Store) -> None:
-    book = ExperimentBook(store)
-    book.begin(experiment())
-    with pytest.raises(ExperimentRunning):
-        book.begin(experiment(experiment_id="02"))
-    book.begin(experiment(experiment_id="03", task="spot_price"))
-    assert {one.experiment_id for one in book.running().values()} == {"01EXPERIMENT", "03"}
-    assert book.uses(CHALLENGER) == "01EXPERIMENT"
-    assert book.uses("echo:v9") is None
-    ended = book.end("01EXPERIMENT", "aborted", "me", NOW, "enough")
-    assert (ended.status, ended.reason, ended.history[-1].what) == ("aborted", "enough", "aborted")
-    with pytest.raises(ExperimentEnded):
-        book.end("01EXPERIMENT", "promoted", "me", NOW, "late")
-    book.begin(experiment(experiment_id="02"))
-    with pytest.raises(ExperimentEnded):
-        book.change("01EXPERIMENT", lambda one: one)
-    with pytest.raises(ExperimentNotFound):
-        book.get("04")
-    assert [one.experiment_id for one in book.list()] == ["03", "02", "01EXPERIMENT"]
-    assert ExperimentBook(store).get("01EXPERIMENT") == ended
-
-
-def test_of_two_changes_at_once_one_is_refused(store: Store) -> None:
-    book = ExperimentBook(store)
-    book.begin(experiment())
-
-    def overtaken(one: Any) -> Any:
-        ExperimentBook(store).end("01EXPERIMENT", "aborted", "another", NOW, "first")
-        return one
-
-    with pytest.raises(RevisionConflict):
-        book.change("01EXPERIMENT", overtaken)
-    assert book.get("01EXPERIMENT").ended_by == "another"
-
-
-def test_an_end_that_a_crash_cut_short_is_not_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    book = ExperimentBook(store)
-    book.begin(experiment())
-    with monkeypatch.context() as crash:
-        crash.setattr(book, "_keep", lambda _one: (_ for _ in ()).throw(KeyboardInterrupt))
-        with pytest.raises(KeyboardInterrupt):
-            book.end("01EXPERIMENT", "aborted", "me", NOW, "enough")
-    after = ExperimentBook(store)
-    assert after.get("01EXPERIMENT").status == "aborted"
-    after.begin(experiment(experiment_id="02"))
-    assert after.get("01EXPERIMENT").status == "aborted"
-
-
-def test_every_process_follows_and_lets_go(store: Store, stable: Stable) -> None:
-    here, there = Arms(store, stable.slots), Arms(store, stable.slots)
-    here.book.begin(experiment())
-    there.follow()
-    assert there.trial("spot_interruption", CONTROL) is not None
-    assert there.trial("spot_interruption", CHALLENGER) is None
-    assert there.trial("spot_price", CONTROL) is None
-    here.book.end("01EXPERIMENT", "aborted", "me", NOW, "")
-    there.follow()
-    assert there.trial("spot_interruption", CONTROL) is None
-    for arms in (here, there):
-        arms.close()
