@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
@@ -113,6 +114,10 @@ class ConfinedEngine:
         """The process id of its child; None while there is none."""
         return self._child.pid if self._child is not None else None
 
+    def waited_s(self) -> float:
+        """Seconds that its child was ready to run and others had the processor; 0 where the kernel does not say."""
+        return waited_s(f"/proc/{self.pid}/schedstat")
+
     def decide(self, given: DecisionInput, /) -> DecisionOutput:
         """Decide; raises `EngineFailed`. The answer has the form of one and finite numbers; nothing more is sure."""
         return self.decide_canonical(canonical(given))
@@ -212,6 +217,14 @@ class ConfinedEngine:
         if self._child is not None:
             self._child.close()
             self._child = None
+
+
+def waited_s(schedstat: str) -> float:
+    """The second word of a schedstat file: nanoseconds spent waiting on a run queue (Documentation/scheduler)."""
+    try:
+        return int(Path(schedstat).read_text().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def _words(error: SandboxError) -> str:

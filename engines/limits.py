@@ -139,6 +139,9 @@ def over_limits(cluster: Cluster, before: Totals, after: Totals) -> Bound | None
     """The limit over the whole cluster that `after` breaks; one that failed before may still, but not by more."""
     needs, limits = cluster.requirements, cluster.constraints
     share = limits.min_on_demand_share
+    # A cluster that had enough pools for its spot nodes must have enough for those it gets.
+    had_enough = len(before.pools) >= min(limits.min_pools, before.pools.total())
+    spread = limits.min_pools if had_enough else len(before.pools)
     floors = (
         ("vcpu", needs.vcpu, before.vcpu, after.vcpu),
         ("memory_gib", needs.memory_gib, before.memory_gib, after.memory_gib),
@@ -150,7 +153,7 @@ def over_limits(cluster: Cluster, before: Totals, after: Totals) -> Bound | None
             before.on_demand_vcpu - share * before.vcpu,
             after.on_demand_vcpu - share * after.vcpu,
         ),
-        ("min_pools", min(limits.min_pools, after.pools.total()), len(before.pools), len(after.pools)),
+        ("min_pools", min(limits.min_pools, after.pools.total()), spread, len(after.pools)),
     )
     for name, wanted, was, is_ in floors:
         if is_ < min(wanted, was) - TOLERANCE:

@@ -223,7 +223,7 @@ def _limits(judge: _Judge) -> Iterator[str]:
         ("gpus", needs.gpus, old.gpus, new.gpus),
         ("min_nodes", needs.min_nodes, old.nodes, new.nodes),
         ("min_on_demand_share", 0.0, old.on_demand_vcpu - share * old.vcpu, new.on_demand_vcpu - share * new.vcpu),
-        ("min_pools", min(limits.min_pools, new.pools.total()), len(old.pools), len(new.pools)),
+        ("min_pools", min(limits.min_pools, new.pools.total()), _pools_before(limits.min_pools, old), len(new.pools)),
     )
     for name, wanted, before, after in floors:
         if after < min(wanted, before) - _TOLERANCE:
@@ -235,6 +235,11 @@ def _limits(judge: _Judge) -> Iterator[str]:
     for name, most, before, after in tops:
         if most is not None and after > max(most, before) + _TOLERANCE:
             yield f"{name}: {before:g} before, {after:g} after, {most:g} allowed"
+
+
+def _pools_before(wanted: int, old: _Totals) -> int:
+    """Spot pools before, as far as there were too few; a cluster that had enough for its spot nodes must have them."""
+    return len(old.pools) if len(old.pools) < min(wanted, old.pools.total()) else wanted
 
 
 def _timed(given: DecisionInput, judge: _Judge) -> Iterator[str]:

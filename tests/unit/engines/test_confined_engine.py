@@ -1,18 +1,19 @@
 """An uploaded engine in its child: what it answers, what its failures are called, and how it comes back from them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engines.confined_engine import QUARANTINE_AFTER, ConfinedEngine, EngineLimits
-from engines.contract import Cluster, DecisionInput, hold_everything
+from engines.contract import Cluster, hold_everything
 from engines.errors import EngineConfigInvalid, EngineFailed, EngineRefused
 from tests.unit.engines import engine_inputs as small
 from tests.unit.engines.engine_files import HOLDS, engine_source
 
 GIVEN = small.given(Cluster(cluster_id="c", nodes=(small.node("n", "m5.large"),)))
-QUICK = EngineLimits(decide_s=0.5, memory_bytes=256 * 1024**2, output_bytes=1024**2)
+QUICK = EngineLimits(decide_s=10, memory_bytes=256 * 1024**2, output_bytes=1024**2)
 
 
 class Clock:
@@ -36,11 +37,11 @@ def holding() -> Iterator[ConfinedEngine]:
     engine.close()
 
 
-def failing(*body: str, given: DecisionInput = GIVEN) -> EngineFailed:
-    engine = ConfinedEngine("tested:v1", engine_source(*body), QUICK)
+def failing(*body: str, limits: EngineLimits = QUICK) -> EngineFailed:
+    engine = ConfinedEngine("tested:v1", engine_source(*body), limits)
     try:
         with pytest.raises(EngineFailed) as caught:
-            engine.decide(given)
+            engine.decide(GIVEN)
     finally:
         engine.close()
     return caught.value
@@ -90,7 +91,7 @@ def test_it_may_compute_with_numpy_and_pandas() -> None:
     ids=lambda value: value[0][:30] if isinstance(value, list) else None,
 )
 def test_each_way_to_fail_has_its_kind(body: list[str], kind: str, words: str) -> None:
-    failure = failing(*body)
+    failure = failing(*body, limits=replace(QUICK, decide_s=0.5) if kind == "timed_out" else QUICK)
     assert (failure.engine_id, failure.kind) == ("tested:v1", kind), failure
     assert words in failure.detail
 

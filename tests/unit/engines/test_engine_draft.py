@@ -84,6 +84,27 @@ def test_what_is_done_is_counted_in_what_follows() -> None:
     assert kinds == ["revalidate", "launch", "wait_ready", "check_savings", "cordon", "evict", "terminate", "verify"]
 
 
+def test_spot_nodes_are_spread_over_as_many_pools_as_asked() -> None:
+    nodes = [small.node(f"n{i}", "m5.large") for i in range(3)]
+    made = draft(*nodes, min_pools=2)
+    one, other = small.pool("m5.large", "a"), small.pool("m5.large", "b")
+    bounds = [made.move(n, pool, "spot", SAVES, CHEAPER) for n, pool in zip(nodes, (one, one, other), strict=True)]
+    assert bounds == [None, "min_pools", None]
+    assert made.move(nodes[1], one, "spot", SAVES, CHEAPER) is None
+    assert violations(made.given, made.decision()) == ()
+    fresh = draft(vcpu=8, min_pools=2)
+    assert fresh.launch(one, "spot", 4) == "min_pools"
+    assert "min_pools" in fresh.decision().conflicts[0].constraints
+
+
+def test_the_judge_sees_a_launch_that_is_not_spread() -> None:
+    made = draft(vcpu=8, min_nodes=4)
+    made.launch(small.pool("m5.large"), "spot", 4)
+    spread = Constraints(min_pools=2)
+    asked = made.given.model_copy(update={"clusters": (made.cluster.model_copy(update={"constraints": spread}),)})
+    assert any("min_pools" in broken for broken in violations(asked, made.decision()))
+
+
 def test_what_must_be_need_not_save() -> None:
     node = small.node("n", "m5.large", "spot")
     made = draft(node, min_savings_percent=50)

@@ -14,7 +14,7 @@ from engines.starting_file import starting_file
 from tests.unit.engines.engine_files import engine_file
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-QUICK = EngineLimits(decide_s=1.0)
+QUICK = EngineLimits(decide_s=0.25)
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "engines").glob("*_engine.py"))
 
 
