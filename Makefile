@@ -34,6 +34,7 @@ format: setup
 
 bench: setup
 	$(BIN)/python -m bench.features
+	$(BIN)/python -m bench.confined
 	$(BIN)/python -m bench.optimizer
 	$(BIN)/python -m bench.engines
 	$(BIN)/python -m bench.start $(ARGS)
