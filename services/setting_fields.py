@@ -119,7 +119,7 @@ class LiveSettings(BaseModel):
         512 * 1024,
         alias="ENGINE_UPLOAD_MAX_BYTES",
         ge=1024,
-        le=2 * 1024**2,
+        le=512 * 1024,  # its syntax tree takes a few hundred times as much memory
         description="The largest engine file taken in, in bytes.",
     )
     engine_timeout_s: float = Field(
