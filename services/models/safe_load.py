@@ -127,6 +127,8 @@ class SafeUnpickler(pickle._Unpickler):
         for key, value in state.items():
             if key.startswith("__") or callable(getattr(kind, key, None)):
                 raise RefusedPickle(f"{_named(kind)}.{key}", "would hide a method")
+            if isinstance(getattr(kind, key, None), property) and not issubclass(kind, BaseEstimator):
+                raise RefusedPickle(f"{_named(kind)}.{key}", "would run the code behind a property")
             if isinstance(value, np.ndarray):
                 state[key] = native(value)
         version = state.get("_sklearn_version")

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import skops.io
 import xgboost
+from scipy.sparse import csr_matrix
 from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV, TunedThresholdClassifierCV
@@ -152,6 +153,12 @@ def test_a_step_with_code_of_its_own_is_refused() -> None:
     refused = refusal(data)
     assert "__main__.sqrt" in refused.detail
     assert "log1p" in refused.advice
+
+
+def test_a_state_sets_no_property_whose_code_would_run() -> None:
+    data = pickle.dumps(csr_matrix(np.eye(2)), protocol=4).replace(b"\x8c\x06_shape", b"\x8c\x05shape")
+    refused = refusal(data)
+    assert "csr_matrix.shape would run the code behind a property" in refused.detail
 
 
 def test_a_container_of_models_is_no_model() -> None:
