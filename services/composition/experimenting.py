@@ -4,12 +4,10 @@ from gapfill.history import History
 from services.audit import Audit
 from services.composition.parts import Parts
 from services.live.experiments.arms import Arms
-from services.live.experiments.noting import noting
 from services.live.experiments.room import ExperimentRoom, Tools
 from services.live.experiments.shadow import Shadow
 from services.live.experiments.standing import LedgerOutcomes
 from services.live.experiments.ticking import TickArms
-from services.live.ledger.spool import Spool
 from services.models.shelf import Shelf
 from services.models.swapping import Swaps
 
@@ -19,10 +17,10 @@ def open_tick_arms(parts: Parts) -> TickArms:
     return TickArms(Arms(parts.store, parts.slots))
 
 
-def open_experiments(parts: Parts, swaps: Swaps, history: History, spool: Spool, market_id: str) -> ExperimentRoom:
+def open_experiments(parts: Parts, swaps: Swaps, history: History, market_id: str) -> ExperimentRoom:
     """Where experiments are begun and ended, and whose arms answer requests."""
     arms = Arms(parts.store, parts.slots)
     shelf = Shelf(parts.settings.model_dir)
     outcomes = LedgerOutcomes(history)
     tools = Tools(parts.store, shelf, parts.activations, parts.slots, swaps, Audit(parts.store), outcomes, market_id)
-    return ExperimentRoom(tools, arms, Shadow(arms.tally, noting(spool)))
+    return ExperimentRoom(tools, arms, Shadow(arms.tally))

@@ -90,7 +90,7 @@ def open_house(parts: Parts, desks: Desks, market_id: str) -> House:
     spool = open_spool(parts)
     swaps = open_swaps(parts, desks.replicas)
     history = open_history(settings, market_id)
-    experiments = open_experiments(parts, swaps, history, spool, market_id)
+    experiments = open_experiments(parts, swaps, history, market_id)
     collect_process(parts.metrics.registry)
     return House(
         settings=settings,

@@ -15,7 +15,7 @@ from services.live.experiments.arms import Arms
 from services.live.experiments.shadow import Shadow, Shown
 from services.live.experiments.trial import Trial
 from services.live.facts import Places
-from services.live.ledger.noting import made_up, note_answer
+from services.live.ledger.noting import note_answer
 from services.live.ledger.spool import Spool
 from services.live.predicted import Ask, answer_of, by_one
 from services.models.awaiting import lend_soon
@@ -92,13 +92,15 @@ class Inference:
     ) -> dict[str, Any]:
         """The answer; it is noted, and a shadow is shown what it was about. `alone`: not one of a batch."""
         told = answer_of(ask, parts, block, places, at)
-        if self._spool is not None:
-            note_answer(self._spool, ask, block, places, parts, at)
+
+        def noted(*some: Part) -> None:
+            if self._spool is not None:
+                note_answer(self._spool, ask, block, places, some, at)
+
+        noted(*parts)
         if trial is not None and trial.in_shadow and self._shadow is not None:
             pool_ids = tuple(block.pool_ids[place] for place in places)
-            start = max(at, ask.launch_time) if ask.launch_time else at
-            what_if = made_up(ask.spot_price, block, places)
-            self._shadow.show(Shown(trial, pool_ids, rows, start, at, block.as_of, what_if, timed=alone))
+            self._shadow.show(Shown(trial, pool_ids, rows, noted, timed=alone))
         return told
 
     def rows(self, ask: Ask, lent: Lent, at: datetime) -> tuple[FeatureBlock, Places, Rows]:

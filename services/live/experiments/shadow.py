@@ -5,13 +5,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
-from services.live.board import FeatureBlock
 from services.live.experiments.answering import Part, Rows
 from services.live.experiments.counts import Tally
 from services.live.experiments.trial import Trial
@@ -22,31 +19,26 @@ STOP_PATIENCE_S = 5.0
 _log = structlog.get_logger(__name__)
 
 
+def nobody(_part: Part) -> None:
+    """Is told nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Rows that were answered, for the shadow to score too; times and `what_if` are those of the ledger's `Note`."""
+    """Rows that were answered, for the shadow to score too."""
 
     trial: Trial
     pool_ids: tuple[str, ...]
     rows: Rows
-    start: datetime
-    made_at: datetime
-    block_as_of: datetime
-    what_if: NDArray[np.bool_] | None = None
-    block: FeatureBlock | None = None  # of a tick
+    told: Callable[[Part], None] = nobody  # what a challenger said goes there, on the shadow's thread; may raise
     timed: bool = True  # one request by itself, so that its time can be held beside the control's
-
-
-# Takes what a challenger said of some rows; called on the shadow's thread, and may raise.
-Told = Callable[[Shown, Part], None]
 
 
 class Shadow:
     """One thread, begun with the first row; `show` never waits."""
 
-    def __init__(self, tally: Tally, told: Told = lambda _shown, _part: None, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(self, tally: Tally, most_waiting: int = MOST_WAITING) -> None:
         self._tally = tally
-        self._told = told
         self._most = most_waiting
         self._waiting: deque[Shown] = deque()
         self._changed = threading.Condition()
@@ -63,7 +55,8 @@ class Shadow:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name="shadow", daemon=True)
                     self._thread.start()
-                self._changed.notify_all()
+                if not self._busy:  # else it looks here again by itself
+                    self._changed.notify_all()
         if full:
             for arm in shown.trial.challengers:
                 self._tally.add(shown.trial.experiment_id, arm.arm, dropped=len(shown.pool_ids))
@@ -114,6 +107,6 @@ class Shadow:
                 places = np.arange(len(shown.pool_ids))
                 part = Part(lent, scored, places, trial.experiment_id, arm.arm)
                 try:
-                    self._told(shown, part)
+                    shown.told(part)
                 except Exception:  # noqa: BLE001 - the next row must be scored all the same
                     _log.exception("shadow_not_recorded", experiment_id=trial.experiment_id)

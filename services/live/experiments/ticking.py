@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -26,7 +27,7 @@ class TickArms:
     def __init__(self, arms: Arms) -> None:
         self.arms = arms
         self._scored: deque[tuple[FeatureBlock, Part, datetime]] = deque()
-        self._shadow = Shadow(arms.tally, self._collect, MOST_TICKS_WAITING)
+        self._shadow = Shadow(arms.tally, MOST_TICKS_WAITING)
 
     def follow(self) -> None:
         """Take up what has changed in the store; what cannot be read now is read at the next tick."""
@@ -50,9 +51,8 @@ class TickArms:
                 self.arms.tally.add(part.experiment_id, part.arm, ticked=mine, fell_back=others)
             if trial.in_shadow:
                 rows_shown = (block.names, block.matrix, block.imputed, block.silence_h())
-                at = datetime.now(UTC)
-                as_of, pool_ids = block.as_of, block.pool_ids
-                self._shadow.show(Shown(trial, pool_ids, rows_shown, as_of, at, as_of, None, block, timed=False))
+                told_part = partial(self._collect, block)
+                self._shadow.show(Shown(trial, block.pool_ids, rows_shown, told_part, timed=False))
 
     def close(self) -> None:
         """Let all go."""
@@ -63,6 +63,5 @@ class TickArms:
         """Wait until the shadow has scored every tick shown so far; False after the timeout."""
         return self._shadow.settle(timeout_s)
 
-    def _collect(self, shown: Shown, part: Part) -> None:
-        if shown.block is not None:
-            self._scored.append((shown.block, part, datetime.now(UTC)))
+    def _collect(self, block: FeatureBlock, part: Part) -> None:
+        self._scored.append((block, part, datetime.now(UTC)))

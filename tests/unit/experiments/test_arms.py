@@ -21,6 +21,8 @@ from services.live.experiments.shadow import Shadow, Shown
 from services.live.experiments.ticking import TickArms
 from services.live.facts import score_block
 from services.live.inference import Inference
+from services.live.ledger.intake import SpoolIntake
+from services.live.ledger.spool import Spool
 from services.live.predicted import Ask
 from services.live.written import LivePredictions
 from services.store.protocol import Store
@@ -51,10 +53,10 @@ def arms(store: Store, stable: Stable) -> Iterator[Arms]:
     made.close()
 
 
-def inference(stable: Stable, arms: Arms, shadow: Shadow | None = None) -> Inference:
+def inference(stable: Stable, arms: Arms, shadow: Shadow | None = None, spool: Spool | None = None) -> Inference:
     board = FeatureBoard()
     board.show(block())
-    return Inference(board, stable.slots, 60.0, arms, shadow)
+    return Inference(board, stable.slots, 60.0, arms, shadow, spool)
 
 
 def answer(asked: Inference, ask: Ask = ASK) -> dict[str, Any]:
@@ -138,34 +140,42 @@ def test_a_challenger_that_cannot_be_loaded_serves_nobody(stable: Stable, arms: 
 # The shadow
 
 
-def test_the_shadow_scores_what_was_served_and_tells_nobody(stable: Stable, arms: Arms) -> None:
-    said: list[tuple[Shown, Part]] = []
-    shadow = Shadow(arms.tally, lambda shown, part: said.append((shown, part)))
+def test_the_shadow_scores_what_was_served_and_tells_the_ledger_alone(
+    stable: Stable, arms: Arms, tmp_path: Path
+) -> None:
+    shadow, spool = Shadow(arms.tally), Spool(tmp_path / "spool")
     begin(arms, kind="shadow")
-    told = answer(inference(stable, arms, shadow), Ask("m5.large", "us-east-1", spot_price=0.07))
-    assert told["model_id"] == CONTROL
+    told = answer(inference(stable, arms, shadow, spool), Ask("m5.large", "us-east-1", spot_price=0.07))
+    assert (told["model_id"], told["interruption_probability"]) == (CONTROL, 0.1)
     assert shadow.settle(PATIENCE_S)
     shadow.close()
-    ((shown, part),) = said
-    assert (part.arm, part.lent.version.model_id, list(part.scored.values)) == ("challenger", CHALLENGER, [0.2, 0.2])
-    assert shown.pool_ids == tuple(pool["pool_id"] for pool in told["pools"])
-    assert part.scored.matrix[:, 0].tolist() == [0.07, 0.07], "the request's own price"
-    assert shown.start + timedelta(hours=6) == told["target_at"]
+    spool.close()
+    history = History(tmp_path / "history", "sim:1")
+    assert SpoolIntake(spool.folder, history.ledger).take().rows == 4
+    kept = history.ledger.served().sort("arm", "pool_id").collect()
+    pool_ids = sorted(pool["pool_id"] for pool in told["pools"])
+    assert kept.select("arm", "model_id", "value", "pool_id").rows() == [
+        (arm, model_id, value, pool_id)
+        for arm, model_id, value in (("challenger", CHALLENGER, 0.2), ("control", CONTROL, 0.1))
+        for pool_id in pool_ids
+    ]
+    assert set(kept["target_at"]) == {told["target_at"]}
+    assert set(kept["what_if"]) == {True}, "the request's own price"
 
 
 def test_what_the_shadow_cannot_take_is_dropped_and_counted(stable: Stable, arms: Arms) -> None:
     going, let_go = threading.Event(), threading.Event()
 
-    def hold_up(_shown: Shown, _part: Part) -> None:
+    def hold_up(_part: Part) -> None:
         going.set()
         assert let_go.wait(PATIENCE_S)
 
-    shadow = Shadow(arms.tally, hold_up, most_waiting=2)
+    shadow = Shadow(arms.tally, most_waiting=2)
     begin(arms, kind="shadow")
     trial = arms.trial("spot_interruption", CONTROL)
     assert trial is not None
     rows = (NAMES, np.zeros((3, len(NAMES))), np.zeros((3, len(NAMES)), dtype=bool), np.zeros(3))
-    shown = Shown(trial, POOLS[:3], rows, NOW, NOW, NOW)
+    shown = Shown(trial, POOLS[:3], rows, hold_up)
     assert shadow.show(shown)
     assert going.wait(PATIENCE_S)
     assert [shadow.show(shown) for _ in range(3)] == [True, True, False]
@@ -185,7 +195,7 @@ def test_a_shadow_that_breaks_is_counted_and_goes_on(stable: Stable, arms: Arms)
     rows = (NAMES, np.zeros((1, len(NAMES))), np.zeros((1, len(NAMES)), dtype=bool), np.zeros(1))
     for broken in (True, False):
         stable.scorers[CHALLENGER].broken = broken
-        shadow.show(Shown(trial, POOLS[:1], rows, NOW, NOW, NOW))
+        shadow.show(Shown(trial, POOLS[:1], rows))
         assert shadow.settle(PATIENCE_S)
     shadow.close()
     arms.follow()
