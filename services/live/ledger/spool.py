@@ -7,11 +7,12 @@ noted in its last second, and leaves the marker by which the loop counts that it
 
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -62,6 +63,23 @@ class Note:
         of_whom = (self.version.model_id, self.experiment, self.arm, self.origin)
         return (*of_whom, self.block_as_of, planned, tuple(self.pool_ids), self.scored.values.tobytes(), flags)
 
+    def notes(self) -> Sequence["Note"]:
+        """Itself."""
+        return (self,)
+
+
+class Noted(Protocol):
+    """What is on its way: worked out only once a second, on the spool's own thread."""
+
+    @property
+    def sameness(self) -> tuple[object, ...]:
+        """Hashable; what agrees in this has the same notes."""
+        ...
+
+    def notes(self) -> Sequence[Note]:
+        """The notes it stands for."""
+        ...
+
 
 # Called with the number of notes that were written or dropped, and which of the two it was: written, dropped.
 Counted = Callable[[int, str], None]
@@ -80,13 +98,13 @@ class Spool:
         self._counted = counted
         self._every_s = every_s
         self._process = str(ULID())
-        self._notes: deque[Note] = deque()
+        self._notes: deque[Noted] = deque()
         self._dropped = 0
         self._stop = threading.Event()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def note(self, note: Note) -> None:
+    def note(self, note: Noted) -> None:
         """Remember an answer."""
         if len(self._notes) >= MOST_NOTES:
             self._dropped += 1
@@ -146,15 +164,16 @@ class Spool:
             _log.warning("spool_not_written", error=str(error), answers=waiting)
 
 
-def _rows(notes: Sequence[Note]) -> pl.DataFrame:
+def _rows(noted: Sequence[Noted]) -> pl.DataFrame:
     """`SEGMENT` rows: identical answers once, with their number."""
-    counts: dict[tuple[object, ...], int] = {}
-    first: dict[tuple[object, ...], Note] = {}
-    for note in notes:
-        key = note.sameness
-        counts[key] = counts.get(key, 0) + 1
-        first.setdefault(key, note)
-    return pl.concat([_frame(note, counts[key]) for key, note in first.items()])
+    counts: Counter[tuple[object, ...]] = Counter()
+    first: dict[tuple[object, ...], Noted] = {}
+    for one in noted:
+        key = one.sameness
+        counts[key] += 1
+        first.setdefault(key, one)
+    frames = [_frame(note, counts[key]) for key, one in first.items() for note in one.notes()]
+    return pl.concat(frames) if frames else pl.DataFrame(schema=SEGMENT)
 
 
 def _frame(note: Note, count: int) -> pl.DataFrame:

@@ -15,9 +15,12 @@ import pytest
 
 from gapfill.frames import SERVED
 from gapfill.history import History
+from services.live.experiments.answering import Part
 from services.live.facts import score_block
 from services.live.ledger.intake import SpoolIntake, Taken
+from services.live.ledger.noting import note_answer
 from services.live.ledger.spool import MOST_NOTES, Note, Spool
+from services.live.predicted import Ask
 from tests.unit.live.live_blocks import NOW, POOLS, block, slots, version
 
 SECOND = timedelta(seconds=1)
@@ -201,3 +204,26 @@ def test_the_batch_of_a_row_is_stored_once(history: History) -> None:
     )
     rows = pl.DataFrame([row], schema=SERVED, orient="row")
     assert [history.ledger.append_served(rows) for _ in range(2)] == [1, 0]
+
+
+def test_an_answer_is_worked_out_when_it_is_written(folder: Path, history: History) -> None:
+    shown = block(price=0.1)
+    places = np.array([0, 2])
+    told = score_block(shown, slots(version()), places)["spot_interruption"]
+    part = Part(slots(version()).lend("spot_interruption").__enter__(), told.scored, np.arange(2), "e1", "b")
+    spool = Spool(folder, every_s=NEVER_S)
+    asked = Ask("m5.large", "eu-west-1")
+    for ask, seconds in (
+        (asked, 0), (asked, 1), (asked, 31 * 60), (replace(asked, spot_price=0.104), 2),
+        (replace(asked, spot_price=0.2), 3), (replace(asked, launch_time=NOW + timedelta(hours=1)), 4),
+    ):  # fmt: skip
+        note_answer(spool, ask, shown, places, [part], NOW + seconds * SECOND)
+    spool.flush()
+    SpoolIntake(folder, history.ledger).take()
+    rows = served(history).filter(pl.col("pool_id") == POOLS[2]).sort("made_at", "what_if")
+    assert served(history)["pool_id"].unique().sort().to_list() == [POOLS[0], POOLS[2]]
+    assert rows.select("as_of", "count", "what_if", "experiment", "arm").rows() == [
+        (NOW, 4, False, "e1", "b"),  # the same value, whatever the question was
+        (NOW + 3 * SECOND, 1, True, "e1", "b"),
+        (NOW + timedelta(hours=1), 1, False, "e1", "b"),
+    ]
