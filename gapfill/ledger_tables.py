@@ -109,8 +109,11 @@ class LedgerTables:
 
     def append_interruptions(self, rows: pl.DataFrame) -> int:
         """Store the warnings (`frames.INTERRUPTIONS`) whose event_id is new; how many were."""
+        if rows.is_empty():
+            return 0
+        known = self._interruptions.scan().filter(pl.col("event_id").is_in(rows["event_id"].to_list()))
         fresh = rows.unique("event_id", keep="first", maintain_order=True).join(
-            self.interruptions().select("event_id"), on="event_id", how="anti"
+            known.select("event_id").collect(), on="event_id", how="anti"
         )
         self._interruptions.append(self._stamp(fresh))
         return fresh.height
@@ -126,7 +129,11 @@ class LedgerTables:
 
     def append_exposures(self, rows: pl.DataFrame) -> int:
         """Store changes (`frames.EXPOSURES`) that are not there yet; how many were."""
-        fresh = rows.unique(maintain_order=True).join(self.exposures(), on=list(EXPOSURES), how="anti")
+        if rows.is_empty():
+            return 0
+        near = pl.col("at").is_between(rows["at"].min(), rows["at"].max())
+        known = self._exposures.scan().filter(near).select(*EXPOSURES).collect()
+        fresh = rows.unique(maintain_order=True).join(known, on=list(EXPOSURES), how="anti")
         self._exposures.append(self._stamp(fresh))
         return fresh.height
 

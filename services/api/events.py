@@ -115,7 +115,9 @@ def _keep(house: House, told: list[Warned | ExperimentTurn | None]) -> list[str]
     """What became of each: new, known, injected, ignored (of another kind)."""
     journal = LedgerJournal(house.store)
     warnings = Interruptions(house.store)
-    known = journal.unread_ids() | set(house.history.ledger.interruptions()["event_id"])
+    times = [one.at for one in told if one is not None]
+    kept = house.history.ledger.interruptions(min(times), max(times))["event_id"] if times else ()
+    known = journal.unread_ids() | set(kept)
     results = []
     for one in told:
         if one is None:
