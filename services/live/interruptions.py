@@ -5,12 +5,16 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
+import structlog
+
+from services.errors import StoreUnavailable
 from services.live.clusters import NOTICE_STANDS, Clusters
 from services.store.protocol import Store
 
 LOG = "interruptions"
 KEEP = 100
-LOOK_S = 0.5
+LOOK_S = 0.2
+_log = structlog.get_logger(__name__)
 
 # Decides for these clusters now.
 Act = Callable[[Sequence[str]], None]
@@ -38,9 +42,15 @@ class Interruptions:
     def wait(self, stop: threading.Event, seconds: float, act: Act) -> None:
         """Return after so many seconds, or at `stop`; act meanwhile on what is told."""
         until = time.monotonic() + seconds
-        while not stop.is_set() and (left := until - time.monotonic()) > 0:
-            if self._store.wait(LOG, self._heard, min(left, LOOK_S)):
-                entries = self._store.read(LOG, after=self._heard)
-                self._heard = entries[-1].seq if entries else self._store.span(LOG)[1]
-                if entries:
-                    act(sorted({entry.kind for entry in entries}))
+        while (left := until - time.monotonic()) > 0 and not stop.wait(min(left, LOOK_S)):
+            if affected := self._news():
+                act(affected)
+
+    def _news(self) -> list[str]:
+        try:
+            entries = self._store.read(LOG, after=self._heard)
+        except StoreUnavailable as error:
+            _log.warning("interruptions_not_heard", detail=error.detail)
+            return []
+        self._heard = entries[-1].seq if entries else self._heard
+        return sorted({entry.kind for entry in entries})

@@ -40,10 +40,16 @@ def raised(served: Served, model_id: str = MODEL) -> Alert:
     return told
 
 
+def compared(window: dict[str, Any]) -> list[dict[str, Any]]:
+    return [figure for figure in window["features"] if figure["psi"] is not None]
+
+
 def test_the_loop_holds_its_rows_against_each_models_reference(admin: httpx.Client) -> None:
     def looked() -> dict[str, Any]:
         told: dict[str, Any] = admin.get("/drift", params={"model_id": MODEL}).json()
-        return told if told["models"] and told["models"][0]["windows"] else {}
+        windows = told["models"][0]["windows"] if told["models"] else []
+        # The first window may have seen little: of what is imputed nothing is compared.
+        return told if windows and len(compared(windows[0])) > 10 else {}
 
     told = until(looked)
     assert told["thresholds"] == {"psi": 0.25, "ks": 0.15, "windows": 3}
@@ -53,9 +59,7 @@ def test_the_loop_holds_its_rows_against_each_models_reference(admin: httpx.Clie
     assert window["rows"] > window["pools"] > 5
     figures = {figure["feature"]: figure for figure in window["features"]}
     assert set(figures) == set(NAMES) - {"hour", "day_of_week", "hours_since_launch"}
-    compared = [figure for figure in figures.values() if figure["psi"] is not None]
-    assert len(compared) > 10
-    assert all(figure["psi"] >= 0 and 0 <= figure["ks"] <= 1 for figure in compared)
+    assert all(figure["psi"] >= 0 and 0 <= figure["ks"] <= 1 for figure in compared(window))
     assert figures["vcpu"]["ks"] < 0.1, "the same types as it was trained with"
     assert admin.get("/drift", params={"model_id": "nobody:v1"}).json()["models"] == []
 
