@@ -1,4 +1,4 @@
-"""How long confined children take to start cold, to be forked by a zygote, and to answer (`python -m bench.confined`)."""
+"""How long confined children take: started cold, forked by a zygote, and asked (`python -m bench.confined`)."""
 
 import argparse
 import statistics
