@@ -155,7 +155,9 @@ def _standings(bills: Mapping[str, Bill], least: float, drawn: Sequence[Mapping[
     usd = {**{name: bill.total_usd for name, bill in bills.items()}, OMNISCIENT: least}
     rivals = (BASELINE, RIVAL, OMNISCIENT)
     return tuple(
-        Standing(name, bill, {other: _ratio(name, other, usd, drawn) for other in rivals if other != name})
+        Standing(
+            name, bill, {other: _ratio(name, other, usd, drawn) for other in rivals if other != name and other in usd}
+        )
         for name, bill in bills.items()
     )
 

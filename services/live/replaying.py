@@ -24,7 +24,8 @@ from gapfill.price_files import read_price_file
 
 _DECIDE_EVERY = 6
 _WARM_UP = timedelta(days=7)
-_DAY_S = 86_400.0
+# AWS repeats an unchanged price about every 24 hours; what has been silent for longer may be gone.
+_SILENCE = timedelta(hours=25)
 # AWS's Graviton families have a g right after their generation's digit; the first of them was a1.
 _ARM = re.compile(r"a1|[a-z]+\d+g[a-z]*")
 
@@ -158,7 +159,7 @@ def _window(points: pl.DataFrame, start: datetime | None, end: datetime | None) 
     begin = (start or first + _WARM_UP).astimezone(UTC)
     whole = begin.replace(minute=0, second=0, microsecond=0)
     begin = whole if whole == begin else whole + timedelta(hours=1)
-    last = min(end or newest, newest)
+    last = min(end, newest + _SILENCE) if end else newest
     if last <= begin:
         raise WindowEmpty(f"prices from {first:%Y-%m-%d} to {newest:%Y-%m-%d} have nothing in the window")
     return begin, last
