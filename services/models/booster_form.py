@@ -18,6 +18,7 @@ PER_NODE = (
     *("left_children", "right_children", "split_indices", "split_conditions", "default_left"),
     *("base_weights", "loss_changes", "parents", "split_type", "sum_hessian"),
 )
+NO_PARENT = (2**31 - 1, -1)  # the root's, as XGBoost writes it
 NEEDED = 5  # of them, which every version writes
 
 
@@ -91,7 +92,22 @@ def _splits(tree: Part, width: int) -> list[Split]:
         raise ValueError("a booster here has one output")
     if not np.isfinite(np.asarray(tree["split_conditions"], float)).all():
         raise ValueError("a tree has a threshold or a value that is no number")
+    _check_parents(tree, count)
     return _walk([np.asarray(tree[name]).tolist() for name in PER_NODE[:4]], width)
+
+
+def _check_parents(tree: Part, count: int) -> None:
+    """XGBoost goes up by these when it reads; a node that nobody has for a child (cut away in training) has any."""
+    parents = np.asarray(tree.get("parents", []), np.int64)
+    if not len(parents):
+        return
+    for name in ("left_children", "right_children"):
+        children = np.asarray(tree[name], np.int64)
+        own = np.flatnonzero((children >= 0) & (children < count))
+        if not np.array_equal(parents[children[own]], own):
+            raise ValueError("a tree has a node that names another parent than its own")
+    if np.any((parents[1:] < 0) | (parents[1:] >= count)) or parents[0] not in NO_PARENT:
+        raise ValueError("a tree has a parent outside its nodes")
 
 
 def _walk(parts: list[list[Any]], width: int) -> list[Split]:

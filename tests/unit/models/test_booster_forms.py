@@ -42,6 +42,9 @@ LIES: dict[str, Callable[[], bytes]] = {
     "child-below": lambda: changed("right_children", -7),
     "endless": lambda: changed("left_children", 0),
     "feature-outside": lambda: changed("split_indices", 4_000),
+    "parent-outside": lambda: changed("parents", 1_000_000, 1),
+    "another-parent": lambda: changed("parents", 3, 1),
+    "root-with-a-parent": lambda: changed("parents", 1),
     "more-nodes": lambda: form_of("xgboost").replace(
         b"num_nodesSL\0\0\0\0\0\0\0\x017", b"num_nodesSL\0\0\0\0\0\0\0\x019"
     ),
