@@ -1,7 +1,7 @@
 """Which clusters are known: put, asked about, pulled; and what a warning does to their nodes."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,12 @@ import pytest
 
 from engines.contract import Cluster, Requirements
 from examples.clusters import sample_clusters
-from services.errors import ClusterUnknown
+from services.errors import ClusterUnknown, StoreUnavailable
 from services.live.clusters import Clusters
 from services.live.interruptions import KEEP, LOG, Interruptions
 from services.live.platform import CentralPlatform
 from services.live.pulling import BY, ClusterPuller
+from services.store.protocol import Entry
 from services.store.sqlite import SqliteStore
 from tests.platform_server import Platform, central_platform
 
@@ -150,3 +151,29 @@ def test_the_loop_hears_of_it_while_it_waits(store: SqliteStore) -> None:
     assert not thread.is_alive()
     assert {tuple(ids) for ids in acted} == {("mine",)}
     assert store.span(LOG)[1] - store.span(LOG)[0] < KEEP
+
+
+class Flaky(SqliteStore):
+    """A store that is away for the first looks."""
+
+    failures = 2
+
+    def read(self, log: str, *, after: int = 0, kinds: Sequence[str] = (), limit: int = 1000) -> list[Entry]:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("away")
+        return super().read(log, after=after, kinds=kinds, limit=limit)
+
+
+def test_a_store_that_is_away_for_a_moment_does_not_end_the_wait(tmp_path: Path) -> None:
+    flaky = Flaky(tmp_path / "store.sqlite3")
+    waiting, stop = Interruptions(flaky), threading.Event()
+    flaky.append(LOG, "mine", NOW, b"")
+    acted: list[str] = []
+
+    def act(cluster_ids: Sequence[str]) -> None:
+        acted.extend(cluster_ids)
+        stop.set()
+
+    waiting.wait(stop, 30, act)
+    assert (acted, flaky.failures) == (["mine"], 0)
