@@ -227,3 +227,22 @@ def test_what_cannot_be_an_experiment(served: Served, operator: httpx.Client) ->
     assert operator.get("/experiments", params={"status": "running"}).json()["experiments"] == []
     begin(operator)
     problem(order(v1, v2), 409, "experiment-running")
+
+
+def test_the_guard_takes_out_a_challenger_that_errs(served: Served, operator: httpx.Client) -> None:
+    one = begin(operator, (0, 100), guard={"min_requests": 50})
+    assert ask(operator)["model_id"] == CHALLENGER
+    tally = served.house.experiments.arms.tally
+    tally.add(one["experiment_id"], "challenger", calls=60, errors=60, error="a tree fell over")
+    path = f"/experiments/{one['experiment_id']}"
+    ended = until(lambda: (told := operator.get(path).json())["status"] != "running" and told, 20)
+    assert (ended["status"], ended["ended_by"]) == ("rolled_back", "the guard")
+    assert ended["reason"].startswith(f"{CHALLENGER} errs: 60 of its last 6")
+    assert ended["history"][-1]["what"] == "rolled_back"
+    assert ended["standing"]["challenger"]["last_error"] == "a tree fell over"
+    assert until(lambda: ask(operator)["experiment"] is None, 5)
+    assert ask(operator)["model_id"] == CONTROL
+    with served.client("admin") as admin:
+        assert "experiment.rolled_back" in admin.get("/audit").text
+    kinds = [entry.kind for entry in served.house.store.read("events", limit=100_000)]
+    assert kinds.count("experiments") >= 2
