@@ -16,8 +16,9 @@ from services.models.scorer import Vector
 BINS = 10
 # Added to every bin's count, so that an empty one has a share (Krichevsky and Trofimov, 1981).
 SMOOTHING = 0.5
-# One in a thousand: what a sample of a market that stands still exceeds by chance.
-CHANCE = 0.001
+# What a market that stands still exceeds by chance: twenty features are looked at in hundreds of windows, and pools of
+# one type go together, so that there are fewer independent ones than are counted.
+CHANCE = 1e-6
 LEAST_VALUES = 30
 
 
@@ -67,7 +68,7 @@ def ks(reference: Vector, live: Vector) -> float:
 
 
 def psi_resolution(n: int, m: int, bins: int = BINS) -> float:
-    """What the index exceeds once in a thousand for n and m independent values of one distribution.
+    """What the index exceeds once in a million for n and m independent values of one distribution.
 
     It is then (1/n + 1/m) times a chi-squared variable with bins - 1 degrees (Yurdakul, Statistical properties of the
     population stability index, 2018).
@@ -76,7 +77,7 @@ def psi_resolution(n: int, m: int, bins: int = BINS) -> float:
 
 
 def ks_resolution(n: int, m: int) -> float:
-    """What the distance exceeds once in a thousand for n and m independent values (Smirnov's limit), at most 1."""
+    """What the distance exceeds once in a million for n and m independent values (Smirnov's limit), at most 1."""
     return min(1.0, float(stats.kstwobign.isf(CHANCE)) * math.sqrt(1 / n + 1 / m))
 
 

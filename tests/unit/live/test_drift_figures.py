@@ -56,16 +56,15 @@ def test_bins_are_the_references_quantiles() -> None:
     assert psi(values, values) == 0.0
 
 
-def test_one_sample_of_a_market_exceeds_the_resolution_about_once_in_a_thousand() -> None:
+def test_samples_of_one_market_stay_below_the_resolution() -> None:
     random = np.random.default_rng(6)
     distances, indices = [], []
     for _ in range(1000):
         one, other = random.normal(size=80), random.normal(size=500)
         distances.append(ks(other, one))
         indices.append(psi(other, one))
-    assert np.mean(np.array(distances) >= ks_resolution(80, 500)) <= 0.005
-    assert np.mean(np.array(indices) >= psi_resolution(80, 500)) <= 0.01
-    assert max(distances) > 0.6 * ks_resolution(80, 500), "and not much less often"
+    assert ks_resolution(80, 500) / 2 < max(distances) < ks_resolution(80, 500)
+    assert psi_resolution(80, 500) / 2 < max(indices) < psi_resolution(80, 500)
 
 
 def test_with_many_pools_the_thresholds_decide_with_few_the_resolution() -> None:
