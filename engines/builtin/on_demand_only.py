@@ -11,7 +11,7 @@ class OnDemandOnly:
     """Falls back from spot, rightsizes where utilisation is known, and buys no spot capacity."""
 
     name = "on_demand_only"
-    version = "1"
+    version = "2"
     description = "The baseline to compare with: no spot capacity, the cheapest on-demand type that fits each node."
     Config: type[BaseModel] = OptimizerConfig
 

@@ -11,7 +11,7 @@ class SpotOptimizerV1:
     """Consolidates, moves to spot over several pools, falls back and rightsizes, by expected cost."""
 
     name = "spot_optimizer_v1"
-    version = "1"
+    version = "2"
     description = (
         "Chooses the cheapest mix of spot pools and on-demand nodes, interruptions included, within all constraints: "
         "consolidates, moves, rightsizes, falls back, and explains each action and each alternative it rejects."
