@@ -6,11 +6,5 @@ from services.api.problem_tables.problem import Problem, Table
 __all__ = ["TABLE", "Problem"]
 
 TABLE: Table = (
-    server.TABLE
-    | models.TABLE
-    | experiments.TABLE
-    | engines.TABLE
-    | replay.TABLE
-    | gap_filler.TABLE
-    | ledger.TABLE
+    server.TABLE | models.TABLE | experiments.TABLE | engines.TABLE | replay.TABLE | gap_filler.TABLE | ledger.TABLE
 )
