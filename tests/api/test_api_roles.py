@@ -76,6 +76,9 @@ LEAST: dict[str, set[str]] = {
         "GET models/{model_id}/download",
         "DELETE models/{model_id}",
         "POST engines/select",
+        "POST engines/rollback",
+        "POST engines/{engine_id}/test",
+        "GET engines/{engine_id}/download",
         "POST engines/{engine_id}/replay",
         "DELETE engines/{engine_id}/replay/{replay_id}",
         "POST decisions/history/{seq}/reissue",
@@ -90,7 +93,14 @@ LEAST: dict[str, set[str]] = {
         "POST experiments/{experiment_id}/promote",
         "POST experiments/{experiment_id}/abort",
     },
-    "admin": {"GET keys", "POST keys", "DELETE keys/{key_id}", "GET audit"},
+    "admin": {
+        "GET keys",
+        "POST keys",
+        "DELETE keys/{key_id}",
+        "GET audit",
+        "POST engines/upload",
+        "DELETE engines/{engine_id}",
+    },
 }
 
 
