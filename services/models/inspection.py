@@ -52,7 +52,7 @@ class Inspector:
     def __init__(self, timeout_s: float = 120.0, confinement: Confinement = USUAL) -> None:
         """`timeout_s` is for one upload, on the wall and on the processor."""
         self._timeout_s = timeout_s
-        self._confinement = confinement
+        self.confinement = confinement
         self._turns = threading.BoundedSemaphore(AT_ONCE)
 
     def inspect(self, path: Path, task: Task, features: tuple[str, ...] | None) -> tuple[Facts, bytes]:
@@ -72,7 +72,7 @@ class Inspector:
             memory_bytes=MEMORY_BASE + MEMORY_PER_BYTE * size,
             cpu_s=int(self._timeout_s) + 1,
             output_bytes=OUTPUT_BASE + OUTPUT_PER_BYTE * size,
-            confinement=self._confinement,
+            confinement=self.confinement,
         )
         request = json.dumps({"file": descriptor, "task": task, "features": features}).encode()
         with ConfinedChild(PROGRAM, limits, files=(descriptor,)) as child:

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Collection
 from datetime import UTC, date, datetime
 
+from engines.sandbox_limits import Confinement
 from services.errors import ModelExists, ModelNotFound, ModelRefused, RequestInvalid
 from services.models.confined_scorer import ConfinedModel
 from services.models.inspection import Facts, Inspector
@@ -73,9 +74,8 @@ class Intake:
                 raise ModelRefused("unreadable", "the file is empty", "Upload the model file itself.")
             facts, compiled = self._inspector.inspect(staged.path, metadata.task, metadata.features)
             self._check_features(facts)
-            importance = _importance(
-                ConfinedModel(f"{name}:{version}", staged.path, facts.features), facts, compiled, metadata
-            )
+            subject = ConfinedModel(f"{name}:{version}", staged.path, facts.features)
+            importance = _importance(subject, facts, compiled, metadata, self._inspector.confinement)
             admitted = ModelVersion(
                 model_id=f"{name}:{version}",
                 name=name,
@@ -113,11 +113,11 @@ class Intake:
 
 
 def _importance(
-    model: ConfinedModel, facts: Facts, compiled: bytes, metadata: ModelMetadata
+    model: ConfinedModel, facts: Facts, compiled: bytes, metadata: ModelMetadata, confinement: Confinement
 ) -> tuple[dict[str, float], ImportanceFrom] | None:
     if facts.feature_importance:
         return facts.feature_importance, "model"
-    return tried_importance(model, compiled, metadata.reference_sample)
+    return tried_importance(model, compiled, metadata.reference_sample, confinement)
 
 
 def feature_ranges(metadata: ModelMetadata, features: tuple[str, ...]) -> dict[str, FeatureRange]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from engines.sandbox_limits import USUAL, Confinement
 from services.errors import ModelError, Unavailable
 from services.models.confined_scorer import ConfinedModel, ConfinedScorer
 from services.models.permutation import ImportanceFrom, Row, permutation_importance
@@ -16,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 
 def tried_importance(
-    model: ConfinedModel, compiled: bytes, sample: Sequence[Row]
+    model: ConfinedModel, compiled: bytes, sample: Sequence[Row], confinement: Confinement = USUAL
 ) -> tuple[dict[str, float], ImportanceFrom] | None:
     """See `permutation_importance`; a model that is not compiled is scored in its confined child.
 
@@ -26,7 +27,9 @@ def tried_importance(
         return None
     try:
         scorer: Scorer = (
-            TreeliteScorer.from_bytes(compiled) if compiled else ConfinedScorer(model, Quarantine(), TIMEOUT_S)
+            TreeliteScorer.from_bytes(compiled)
+            if compiled
+            else ConfinedScorer(model, Quarantine(), TIMEOUT_S, confinement)
         )
     except (ModelError, Unavailable, ValueError) as error:
         _log.warning("importance_not_tried", model_id=model.model_id, error=str(error)[:400])
