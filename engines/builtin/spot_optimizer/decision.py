@@ -19,9 +19,9 @@ from engines.builtin.spot_optimizer.explanation import Setting
 from engines.builtin.spot_optimizer.mix import Mix, choose
 from engines.builtin.spot_optimizer.nodes import NodeClass, NodeState, classes_of, states_of
 from engines.builtin.spot_optimizer.offers import Offers, offers_for, within
-from engines.builtin.spot_optimizer.plan import plan_of
 from engines.builtin.spot_optimizer.prospects import Prospects
 from engines.facts import Cluster, PoolFacts
+from engines.planning import plan_for
 
 _UNLIMITED = 1_000_000_000
 _TRIES = 3
@@ -58,7 +58,7 @@ def decide_cluster(
     return ClusterDecision(
         cluster_id=cluster.cluster_id,
         recommendations=actions,
-        execution_plan=plan_of(cluster, actions, config),
+        execution_plan=plan_for(cluster, actions, config.disruption_minutes),
         estimated_savings=savings.total(action.savings for action in actions),
         current_cost_usd_per_hour=math.fsum(s.price or 0.0 for s in choice.states) if known else None,
         planned_cost_usd_per_hour=max(0.0, outcome_of(choice.mix).price) if known else None,
