@@ -28,6 +28,7 @@ INSIDE = {
     "StoreError",
     "StoreTooNew",
     "ModelError",
+    "ModelUnavailable",
     "GapFillError",
     "HistoryMarketMismatch",
     "HistoryTooNew",

@@ -10,7 +10,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -159,9 +159,9 @@ class Spool:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._marker.write_text(f"{os.uname().nodename} {os.getpid()}")
             self.flush()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - a segment that cannot be written must not end the ones after it
             self._counted(waiting, "dropped")
-            _log.warning("spool_not_written", error=str(error), answers=waiting)
+            _log.warning("spool_not_written", error=f"{type(error).__name__}: {error}", answers=waiting)
 
 
 def _rows(noted: Sequence[Noted]) -> pl.DataFrame:
@@ -179,13 +179,14 @@ def _rows(noted: Sequence[Noted]) -> pl.DataFrame:
 def _frame(note: Note, count: int) -> pl.DataFrame:
     version, scored = note.version, note.scored
     size = len(note.pool_ids)
+    start = note.start.astimezone(UTC)  # a planned launch stands in the zone that its asker wrote
     frame = pl.DataFrame(
         {
             "model_id": version.model_id,
             "task": version.task,
             "pool_id": list(note.pool_ids),
-            "as_of": note.start,
-            "target_at": note.start + timedelta(hours=version.horizon_hours),
+            "as_of": start,
+            "target_at": start + timedelta(hours=version.horizon_hours),
             "made_at": note.made_at,
             "origin": note.origin,
             "value": scored.values,
@@ -195,7 +196,7 @@ def _frame(note: Note, count: int) -> pl.DataFrame:
             "arm": note.arm,
             "count": count,
             "what_if": np.zeros(size, dtype=np.bool_) if note.what_if is None else note.what_if,
-            "block": note.start if note.start > note.made_at else note.block_as_of,
+            "block": start if start > note.made_at else note.block_as_of,
         },
         schema=SEGMENT,
     )

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
-from datetime import timedelta
+from datetime import timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,14 @@ def test_a_planned_launch_is_held_against_its_own_time(folder: Path, history: Hi
     (row,) = served(history).to_dicts()
     assert (row["as_of"], row["made_at"], row["count"]) == (NOW + timedelta(hours=2), NOW, 2)
     assert row["target_at"] == NOW + timedelta(hours=8)
+
+
+def test_a_launch_planned_in_another_zone_is_kept_in_utc(folder: Path, history: History) -> None:
+    spool = Spool(folder, lambda _number, _result: None, NEVER_S)
+    spool.note(replace(note(), start=NOW.astimezone(timezone(timedelta(hours=5, minutes=30)))))
+    assert spool.flush() == 2
+    SpoolIntake(folder, history.ledger).take()
+    assert set(served(history)["as_of"]) == {NOW}
 
 
 def test_what_nobody_could_predict_is_not_kept(folder: Path, history: History) -> None:

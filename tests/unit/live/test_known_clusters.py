@@ -1,5 +1,6 @@
 """Which clusters are known: put, asked about, pulled; and what a warning does to their nodes."""
 
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -97,6 +98,12 @@ def test_a_puller_ends_when_it_is_told_to(store: SqliteStore, platform: Platform
     thread.join(10)
     assert not thread.is_alive()
     assert [one.cluster_id for one in clusters.all()] == ["one"]
+
+
+@pytest.fixture(autouse=True)
+def _as_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A warning is news for some minutes only, and a file may be read long before its tests run."""
+    monkeypatch.setattr(sys.modules[__name__], "NOW", datetime.now(UTC).replace(microsecond=0))
 
 
 def test_a_warning_marks_the_node_of_each_cluster_that_has_it(store: SqliteStore) -> None:
