@@ -16,7 +16,7 @@ from gapfill.market.server import build_app
 from gapfill.market.simulate import SimulatedMarket
 from gapfill.market.threaded import serve_in_thread
 from tests.api.api_house import changed_house
-from tests.api.api_models import REGIONS, TYPES, TrainedModel, TrainedModels
+from tests.api.api_models import REGIONS, TYPES, TrainedModels
 from tests.api.api_server import Served, serving, settings_for, until
 from tests.api.api_steps import activate, problem, upload
 from tests.api.conftest import World
@@ -103,10 +103,11 @@ def test_a_market_that_is_away_does_not_make_an_activation_fail(served: Served, 
     assert "connection refused" in told["gap_fill_refused"]
 
 
-def test_when_the_market_has_gone_old_data_are_not_passed_off_as_new(young: Young, interruption: TrainedModel) -> None:
-    assert interruption.features
+def test_when_the_market_has_gone_old_data_are_not_passed_off_as_new(young: Young, trained: TrainedModels) -> None:
     api = young.api
-    assert api.post("/predict/spot-interruption", json=ASK).status_code == 200
+    upload(api, trained.interruption, "last", trained_until=trained.trained_until)
+    activate(api, "last:v1")
+    until(lambda: api.post("/predict/spot-interruption", json=ASK).status_code == 200)
     assert api.get(young.served.address + "/readyz").status_code == 200
     young.market.close()
     last: list[httpx.Response] = []
