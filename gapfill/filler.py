@@ -95,7 +95,7 @@ class GapFiller:
         target = resolve(request, self._predictor.models(), self._limits, self._source, self._clock())
         with self._lock:
             for job in self._book.unfinished():
-                if job.mode == "fill" and _covers(job, target):
+                if job.mode == "fill" and target.covered_by(job):
                     return job
             return self._order(target, "fill", whole(target, self._limits), requested_by)
 
@@ -111,7 +111,7 @@ class GapFiller:
             return None
         with self._lock:
             pulling = (job for job in self._book.unfinished() if job.mode != "predict" and job.phase == "pulling")
-            job = next((job for job in pulling if _covers(job, target)), None)
+            job = next((job for job in pulling if target.covered_by(job)), None)
             job = job or self._order(target, "missing", missing(target, self._limits, self._pulled), requested_by)
             self._ensured = models
             return job
@@ -285,15 +285,6 @@ class GapFiller:
         _log.info("fill_ordered", task_id=job.task_id, mode=mode, shards=len(shards), requested_by=requested_by)
         self._woken.set()
         return job
-
-
-def _covers(job: Job, target: Target) -> bool:
-    return (
-        set(job.regions) >= set(target.regions)
-        and set(job.instance_types) >= set(target.instance_types)
-        and set(job.product_descriptions) >= set(target.products)
-        and job.gap_start <= target.gap_start
-    )
 
 
 def _named(models: Sequence[GapModel]) -> frozenset[str]:

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from gapfill.errors import FillRequestInvalid, GapUnknown, UnknownPlace
 from gapfill.features.registry import LONGEST_WINDOW
+from gapfill.jobs import Job
 from gapfill.limits import FillLimits
 from gapfill.plan import ShardPlan, Stretch, cut, gap_start, trained_until_of, unavailable
 from gapfill.pools import LINUX, PRODUCTS
@@ -42,6 +43,15 @@ class Target:
     def kept_from(self) -> datetime | None:
         """The oldest instant the market answers for, where that cuts into the gap or the window before it."""
         return self.history_start if self.history_start > self.gap_start - LONGEST_WINDOW else None
+
+    def covered_by(self, job: Job) -> bool:
+        """Whether the job fills all of it."""
+        return (
+            set(job.regions) >= set(self.regions)
+            and set(job.instance_types) >= set(self.instance_types)
+            and set(job.product_descriptions) >= set(self.products)
+            and job.gap_start <= self.gap_start
+        )
 
 
 def resolve(

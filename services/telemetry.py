@@ -34,7 +34,8 @@ SLOW_S = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 class Metrics:
     """Every metric of the server, made once per process in the registry that is passed in.
 
-    Label values come from closed sets (routes, models, regions), never from what a caller sent.
+    Label values come from closed sets (routes, models, regions), never from what a caller sent. The constructor is one
+    flat list on purpose: a metric is looked for here, and nothing else happens in it.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

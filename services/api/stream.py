@@ -176,11 +176,7 @@ def prediction_rows(event: Event, rows: pl.DataFrame) -> dict[str, Any]:
         )
     told = named.rename({"product": "product_description", "known_at": "data_as_of"})
     return {
-        "seq": event.seq,
-        "at": event.at,
-        "as_of": event.header["as_of"],
-        "market_id": event.market_id,
-        "simulated": simulated(event.market_id),
+        **_head(event),
         "models": event.header["models"],
         "predictions": told.to_dicts(),
     }
@@ -193,12 +189,8 @@ def decisions(event: Event, filters: Filters) -> dict[str, Any] | None:
         return None
     return {
         "type": "decisions",
-        "seq": event.seq,
         "previous": event.previous,
-        "at": event.at,
-        "as_of": event.header["as_of"],
-        "market_id": event.market_id,
-        "simulated": simulated(event.market_id),
+        **_head(event),
         "made_by": event.header["made_by"],
         "decisions": [orjson.loads(row["decision"]) for row in told],
     }
@@ -208,12 +200,8 @@ def drift(event: Event, _filters: Filters) -> dict[str, Any]:
     """The message of new drift alerts."""
     return {
         "type": "drift",
-        "seq": event.seq,
         "previous": event.previous,
-        "at": event.at,
-        "as_of": event.header["as_of"],
-        "market_id": event.market_id,
-        "simulated": simulated(event.market_id),
+        **_head(event),
         "alerts": [orjson.loads(alert) for alert in event.rows["alert"]],
     }
 
@@ -222,13 +210,20 @@ def experiments(event: Event, _filters: Filters) -> dict[str, Any]:
     """The message of an experiment that has changed."""
     return {
         "type": "experiments",
-        "seq": event.seq,
         "previous": event.previous,
+        **_head(event),
+        "experiments": [orjson.loads(one) for one in event.rows["experiment"]],
+    }
+
+
+def _head(event: Event) -> dict[str, Any]:
+    """What every event says: when it was told, of what instant, of whose market."""
+    return {
+        "seq": event.seq,
         "at": event.at,
         "as_of": event.header["as_of"],
         "market_id": event.market_id,
         "simulated": simulated(event.market_id),
-        "experiments": [orjson.loads(one) for one in event.rows["experiment"]],
     }
 
 

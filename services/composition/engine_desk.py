@@ -8,9 +8,10 @@ from engines.contract import DecisionInput, DecisionOutput
 from engines.intake import EngineOrder
 from services.composition.parts import Parts, open_catalogue
 from services.live.engine_room import EngineRoom
-from services.live.engine_swaps import EngineOrdered, EngineReplicas, EngineSwaps, Result
+from services.live.engine_swaps import EngineOrdered, EngineReplicas, EngineSwaps
 from services.live.selection import EngineSelection
 from services.models.shelf import Shelf
+from services.store.turns import Result
 
 
 class Decisions:

@@ -35,9 +35,10 @@ from services.live.selection import EngineSelection
 from services.live.tracking import Tracked
 from services.models.registry import Registry
 from services.models.shelf import Shelf
-from services.models.swapping import Replicas, Result, Swaps
+from services.models.swapping import Replicas, Swaps
 from services.release import RELEASE
 from services.sessions import Sessions
+from services.store.turns import Result
 
 _log = structlog.get_logger(__name__)
 RETRY_S = 0.5

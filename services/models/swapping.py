@@ -1,30 +1,23 @@
 """Swaps: every replica prepares, one pointer turns, every replica follows; one swap at a time over all processes."""
 
 import asyncio
-import os
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Literal, Protocol
+from typing import Protocol
 
 import structlog
-from ulid import ULID
 
-from services.errors import LeaseLost, ModelError, RevisionConflict, StoreUnavailable, Unavailable
+from services.errors import ModelError, RevisionConflict, Unavailable
 from services.models.activation import Activations, Pointer
 from services.models.shelf import Shelf
 from services.models.slots import Slots
 from services.models.version import ModelVersion, Task
 from services.store.protocol import Lease, Store
+from services.store.turns import Result, Turns
 
 LEASE = "model_swap"
-LEASE_TTL_S = 15.0
-TURN_PATIENCE_S = 60.0
-LOOK_S = 0.02
 _log = structlog.get_logger(__name__)
-
-Result = Literal["done", "refused"]
 
 
 class Replicas(Protocol):
@@ -79,13 +72,10 @@ class Swaps:
         told: Callable[[Result], None] = lambda _result: None,
     ) -> None:
         """`told` hears how each swap ended."""
-        self._store = store
         self._activations = activations
         self._shelf = shelf
         self._replicas = replicas
-        self._told = told
-        self._turns = asyncio.Lock()
-        self._running: set[asyncio.Task[Pointer]] = set()
+        self._turns = Turns(store, LEASE, told)
 
     async def activate(self, model_id: str, by: str) -> Pointer:
         """Let a version answer for its task.
@@ -124,24 +114,14 @@ class Swaps:
     @asynccontextmanager
     async def standing_still(self) -> AsyncIterator[None]:
         """No swap begins before the block has ended: what is read of the pointers inside stays true."""
-        async with self._turns, self._lease():
+        async with self._turns.taken():
             yield
 
     async def _in_turn(self, choose: Callable[[], Awaitable[ModelVersion]], by: str) -> Pointer:
-        async def swap() -> Pointer:
-            try:
-                async with self._turns, self._lease() as lease:
-                    pointer = await self._swap(await choose(), by, lease)
-            except Exception:
-                self._told("refused")
-                raise
-            self._told("done")
-            return pointer
+        async def swap(lease: Lease) -> Pointer:
+            return await self._swap(await choose(), by, lease)
 
-        running = asyncio.create_task(swap())
-        self._running.add(running)
-        running.add_done_callback(self._running.discard)
-        return await asyncio.shield(running)
+        return await self._turns.do(swap)
 
     async def _swap(self, version: ModelVersion, by: str, lease: Lease) -> Pointer:
         current = await asyncio.to_thread(self._activations.active, version.task)
@@ -158,31 +138,3 @@ class Swaps:
             _log.warning("replica_left_to_reconcile", model_id=pointer.model_id, error=str(error)[:400])
         _log.info("model_swapped", model_id=pointer.model_id, task=pointer.task, generation=pointer.generation, by=by)
         return pointer
-
-    @asynccontextmanager
-    async def _lease(self) -> AsyncIterator[Lease]:
-        lease = await self._acquired()
-        keeping = asyncio.create_task(self._keep(lease))
-        try:
-            yield lease
-        finally:
-            keeping.cancel()
-            await asyncio.to_thread(self._store.release, lease)
-
-    async def _acquired(self) -> Lease:
-        holder = f"{os.getpid()}@{os.uname().nodename}/{ULID()}"
-        deadline = time.monotonic() + TURN_PATIENCE_S
-        while time.monotonic() < deadline:
-            if lease := await asyncio.to_thread(self._store.acquire, LEASE, holder, LEASE_TTL_S):
-                return lease
-            await asyncio.sleep(LOOK_S)
-        raise Unavailable("model swap", "another swap has been under way for a minute")
-
-    async def _keep(self, lease: Lease) -> None:
-        """A model may take longer to load than the lease lasts; one that is lost anyway ends in a refused write."""
-        while True:
-            await asyncio.sleep(LEASE_TTL_S / 3)
-            try:
-                await asyncio.to_thread(self._store.renew, lease, LEASE_TTL_S)
-            except (LeaseLost, StoreUnavailable) as error:
-                _log.warning("swap_lease_not_renewed", error=str(error))

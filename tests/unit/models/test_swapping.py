@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from services.errors import LeaseLost, ModelNotFound, ModelRefused, NoActiveModel, RevisionConflict, Unavailable
-from services.models import swapping
 from services.models.activation import Activations, Pointer
 from services.models.registry import Registry
 from services.models.slots import Slots
-from services.models.swapping import LEASE, LocalReplicas, Result, Swaps
+from services.models.swapping import LEASE, LocalReplicas, Swaps
 from services.models.version import Task
+from services.store import turns
 from services.store.protocol import Store
 from services.store.sqlite import SqliteStore
+from services.store.turns import Result
 from tests.unit.models.test_registry import add
 from tests.unit.models.test_slots import ROW, Shop
 
@@ -167,7 +168,7 @@ def test_swaps_of_two_processes_take_turns(swaps: Swaps, fleet: Fleet, store: St
 def test_a_swap_whose_turn_never_comes_says_so(
     swaps: Swaps, store: Store, monkeypatch: pytest.MonkeyPatch, fleet: Fleet
 ) -> None:
-    monkeypatch.setattr(swapping, "TURN_PATIENCE_S", 0.05)
+    monkeypatch.setattr(turns, "TURN_PATIENCE_S", 0.05)
     assert store.acquire(LEASE, "somebody", 60.0)
     with pytest.raises(Unavailable, match="another swap"):
         asyncio.run(swaps.activate("demo:v1", "me"))
