@@ -22,7 +22,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Turns:
-    """Turns at swapping one thing. All raise the store's errors, and `Unavailable` when another keeps its turn for a minute."""
+    """Turns at swapping one thing; all raise the store's errors, and `Unavailable` after a minute of another's turn."""
 
     def __init__(self, store: Store, lease: str, told: Callable[[Result], None] = lambda _result: None) -> None:
         """`lease` names the thing, as `model_swap`; `told` hears how each piece of work ended."""
