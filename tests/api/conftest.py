@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from gapfill.market.server import build_app
 from gapfill.market.simulate import SimulatedMarket
 from gapfill.market.threaded import serve_in_thread
 from services.api.stream import StreamPace
+from services.limits import FailedSignIns
 from services.telemetry import configure_logging
 from tests.api.api_models import REGIONS, TYPES, TrainedModel, TrainedModels, train
 from tests.api.api_server import Served, serving, settings_for, until
@@ -56,6 +57,8 @@ def world(market: str, trained: TrainedModels, tmp_path_factory: pytest.TempPath
     configure_logging("warning", "api-tests")
     settings = settings_for(tmp_path_factory.mktemp("api"))
     with serving(settings, StreamPace(heartbeat_s=0.6, send_timeout_s=1.0)) as served, served.client("operator") as api:
+        # Many tests are refused on purpose, all from one address; those of the limit itself set their own.
+        served.app.state.house = replace(served.house, failed_sign_ins=FailedSignIns(limit=100_000))
         for name, model in (("spot-interruption", trained.interruption), ("spot-price", trained.price)):
             assert upload(api, model, name, trained_until=trained.trained_until).status_code == 201
         orders = [activate(api, "spot-interruption:v1"), activate(api, "spot-price:v1")]

@@ -47,3 +47,5 @@ def test_every_process_takes_part_and_leaves(server: RunningServer) -> None:
             return "experiment_id" not in api.get("/predictions/latest").json()["models"]["spot_interruption"]
 
         assert eventually(let_go, 60, "a tick without the experiment")
+        for model_id in soak_models.soak_models():  # the server is shared: it is left as it was found
+            api.delete(f"/models/{model_id}").raise_for_status()
